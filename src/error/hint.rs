@@ -11,7 +11,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Io { source, path, .. } => return io_hint(source, path),
-            Self::UnknownSystem(_) => format!("{} shows every system and its names", command::tool("list")),
+            Self::UnknownSystem(_) => format!("{} list shows every system and its names", command::program()),
             Self::Native { .. } => "nothing needs to be registered for them".into(),
             Self::NotRoot { line, .. } => format!("run: {line}"),
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),

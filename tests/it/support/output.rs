@@ -74,10 +74,11 @@ impl Done {
         self
     }
 
-    /// All of stdout as one JSON document of version 1 that matches its schema.
+    /// All of stdout as one JSON document of version 1 that matches its schema, with the name of the tool instead of its
+    /// path.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
-        let value: serde_json::Value = match serde_json::from_str(&self.out) {
+        let value: serde_json::Value = match serde_json::from_str(&self.out.replace(TOOL, "binfmt-nix")) {
             Ok(value) => value,
             Err(error) => panic!("stdout is not one JSON document: {error}: {self:#?}"),
         };

@@ -49,7 +49,7 @@ pub(crate) fn machine() -> Tree {
 }
 
 const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
-pub(crate) const FORCE: &str = "binfmt-nix register aarch64 --force";
+pub(crate) const FORCE: &str = "binfmt-nix --root /tree/ register aarch64 --force";
 
 /// A machine on which another tool registered this interpreter.
 pub(crate) fn machine_with_entry(interpreter: &Path, flags: &str) -> Tree {
@@ -121,7 +121,7 @@ fn json_fields_are_the_documented_ones() {
     let report = tree.run(&["--json", "test", "aarch64"]).exits(0).json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(keys(&report), are(&["version", "proven", "systems"]));
+    assert_eq!(keys(&report), are(&["version", "proven", "systems", "outdated_daemon"]));
     let system = &report["systems"][0];
     assert_eq!(
         keys(system),
@@ -238,7 +238,10 @@ fn an_unregistered_system_is_not_proven() {
     tree.run(&["test", "aarch64"]).exits(3).prints("binfmt_misc is not mounted here");
     tree.run(&["test", "all"]).exits(3).says("nothing was proven");
     let tree = tree.mounted();
-    tree.run(&["test", "aarch64"]).exits(3).prints("no entry takes them").prints("repair: binfmt-nix register aarch64");
+    tree.run(&["test", "aarch64"])
+        .exits(3)
+        .prints("no entry takes them")
+        .prints("repair: binfmt-nix --root /tree/ register aarch64");
     assert_eq!(tree.run(&["test", "all", "--json"]).exits(3).json()["proven"], false);
 }
 
