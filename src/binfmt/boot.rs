@@ -7,14 +7,18 @@
 //! and so does a manual `systemd-binfmt FILE` until the next restart.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::Rule;
+use binfmt_magic::{Arch, Rule, RuleError};
 
+use crate::binfmt::boot_reader::{ReaderProblem, find_reader_problem};
+use crate::binfmt::boot_sysctl::{SwitchOffLine, find_switch_off_lines};
 use crate::error::Result;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::paths::BINFMT_D;
+use crate::sanitize::AsText as _;
 
 /// The directories, highest precedence first (binfmt.d(5)).
 const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
@@ -38,32 +42,109 @@ pub fn parse_own_file(content: &[u8]) -> Option<Rule> {
     boot_file_text(&rule).is_ok_and(|text| text == content).then_some(rule)
 }
 
-/// The rules that the machine registers at boot.
+/// A rule in a file that is read at boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootRule {
+    /// The file that contains the rule.
+    pub file: PathBuf,
+    /// The line number in that file, from 1. It is 1 for the format of update-binfmts, which has one rule a file.
+    pub number: usize,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// A line of binfmt.d that is refused at boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedLine {
+    /// The file that contains the line.
+    pub file: PathBuf,
+    /// The line number in that file, from 1.
+    pub number: usize,
+    /// The line.
+    pub text: String,
+    /// The reason.
+    pub reason: LineRefusal,
+}
+
+/// The reason why a line of binfmt.d is refused at boot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LineRefusal {
+    /// The line is not a rule.
+    #[error("{0}")]
+    Rule(RuleError),
+    /// The file has Debian's format for update-binfmts, which only that program reads.
+    #[error("the file has the format of update-binfmts, and not one rule a line")]
+    UpdateBinfmts,
+    /// The rule has flag F, and its interpreter does not exist.
+    #[error("with flag F its interpreter {} has to exist, and it does not", .0.as_text())]
+    MissingInterpreter(PathBuf),
+    /// The rule has flag F, and its interpreter may not be executed.
+    #[error("with flag F its interpreter {} has to be executable, and it is not", .0.as_text())]
+    NotExecutable(PathBuf),
+}
+
+/// What the machine does with boot rules.
 #[derive(Debug, Clone, Default)]
 pub struct Boot {
-    rules: Vec<(PathBuf, Rule)>,
-    /// Whether a program that reads binfmt.d at boot is installed.
-    pub has_reader: bool,
+    /// The rules in the order in which they are registered, also those that the kernel refuses.
+    pub rules: Vec<BootRule>,
+    /// The lines that are refused, also those of rules that the kernel cannot register.
+    pub refused: Vec<RefusedLine>,
+    /// The reason why nothing reads binfmt.d at boot.
+    pub reader_problem: Option<ReaderProblem>,
+    /// Settings of sysctl that switch the table or entries off.
+    pub switch_off: Vec<SwitchOffLine>,
 }
 
 impl Boot {
-    /// Returns all rules, each with its file, in the order in which they are registered.
-    pub fn rules(&self) -> &[(PathBuf, Rule)] {
-        &self.rules
-    }
-
-    /// Creates the boot rules of a machine that registers `rules`.
-    pub fn from_rules(rules: Vec<(PathBuf, Rule)>, has_reader: bool) -> Self {
-        Self { rules, has_reader }
+    /// Creates the boot rules of a machine whose reader is started at boot.
+    pub fn from_rules(rules: Vec<BootRule>) -> Self {
+        Self { rules, ..Self::default() }
     }
 
     /// Returns the file that registers an entry of this name with this interpreter.
     pub fn file_registering(&self, name: &[u8], interpreter: &[u8]) -> Option<&Path> {
-        self.rules
-            .iter()
-            .rfind(|(_, rule)| rule.name.as_bytes() == name)
-            .filter(|(_, rule)| rule.interpreter == interpreter)
-            .map(|(path, _)| path.as_path())
+        let last = self.rules.iter().rfind(|boot| boot.rule.name.as_bytes() == name);
+        last.filter(|boot| boot.rule.interpreter == interpreter).map(|boot| boot.file.as_path())
+    }
+
+    /// Finds a rule of another file that is read after `file` and takes precedence over a rule of it, because it has the
+    /// same name, or takes programs of the system.
+    ///
+    /// The rules of all files are registered in the order of the files' names (systemd `src/binfmt/binfmt.c`). Of two
+    /// rules with one name the later one stays; of two rules for the same programs the later one is the newest, which the
+    /// kernel uses (measured with systemd 252).
+    pub fn overriding_rule(&self, file: &Path, name: &[u8], arch: &Arch) -> Option<&BootRule> {
+        // Debian's update-binfmts has its own list, for another service.
+        let is_later = |boot: &&BootRule| {
+            boot.file.file_name() > file.file_name() && boot.file.extension().is_some_and(|ext| ext == "conf")
+        };
+        let takes = |boot: &&BootRule| {
+            boot.rule.name.as_bytes() == name || arch.headers().iter().any(|head| boot.rule.matches(head))
+        };
+        self.accepted_rules().filter(is_later).find(takes)
+    }
+
+    /// Returns the rules that the kernel accepts at boot.
+    pub fn accepted_rules(&self) -> impl Iterator<Item = &BootRule> {
+        let is_refused =
+            |boot: &BootRule| self.refused.iter().any(|line| (&line.file, line.number) == (&boot.file, boot.number));
+        self.rules.iter().filter(move |boot| !is_refused(boot))
+    }
+}
+
+/// The path of a rule is one of the machine that boots. The entries of a running machine below `--root` have paths of this
+/// machine.
+fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
+    let path = Path::new(OsStr::from_bytes(&rule.interpreter));
+    let real = host.real_path(path);
+    let found = [real.as_path(), path].into_iter().find(|path| host::user_files::path_exists(path));
+    match found {
+        _ if !rule.flags.fix_binary => None,
+        // A link inside of the tree names a path of the machine that boots.
+        None if host.exists(path) && !host.is_live() => None,
+        None => Some(LineRefusal::MissingInterpreter(path.to_owned())),
+        Some(found) => (!Host::live().has_mode(found, 0o111)).then(|| LineRefusal::NotExecutable(path.to_owned())),
     }
 }
 
@@ -78,33 +159,56 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
             }
         }
     }
-    let mut rules = Vec::new();
+    let (mut rules, mut refused) = (Vec::new(), Vec::new());
     for path in files.into_values() {
         let text = host.read_lossy(&path).unwrap_or_default();
-        rules.extend(parse_binfmt_d(&text).map(|rule| (path.clone(), rule)));
+        let is_debians = text.lines().any(is_update_binfmts_line);
+        for (number, line, parsed) in parse_lines(&text) {
+            let file = path.clone();
+            match parsed {
+                Ok(rule) => {
+                    // The kernel opens the interpreter when it registers the rule (ENOENT and EACCES, measured).
+                    if let Some(reason) = refused_interpreter(host, &rule) {
+                        refused.push(RefusedLine { file: file.clone(), number, text: line.to_owned(), reason });
+                    }
+                    rules.push(BootRule { file, number, rule });
+                }
+                Err(error) => {
+                    let reason = if is_debians { LineRefusal::UpdateBinfmts } else { LineRefusal::Rule(error) };
+                    refused.push(RefusedLine { file, number, text: line.to_owned(), reason });
+                }
+            }
+        }
     }
     rules.extend(read_update_binfmts(host)?);
-    let readers = [
-        "/usr/lib/systemd/systemd-binfmt",
-        "/lib/systemd/systemd-binfmt",
-        "/run/current-system/systemd/lib/systemd/systemd-binfmt",
-        "/etc/init.d/binfmt",
-    ];
-    Ok(Boot { rules, has_reader: readers.iter().any(|path| host.exists(Path::new(path))) })
+    let (reader_problem, switch_off) = (find_reader_problem(host)?, find_switch_off_lines(host)?);
+    Ok(Boot { rules, refused, reader_problem, switch_off })
 }
 
-/// Parses the rules in a file of binfmt.d. Lines that start with `#` or `;` are comments (systemd
-/// `src/binfmt/binfmt.c`).
+/// Parses the rules in a file of binfmt.d.
 pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with(['#', ';']))
-        .filter_map(|line| Rule::parse(line.as_bytes()).ok())
+    parse_lines(text).filter_map(|(_, _, parsed)| parsed.ok())
+}
+
+/// Parses the lines of a file of binfmt.d: number, text and rule. Lines that start with `#` or `;` are comments. The
+/// reader passes each other line to the kernel as it is, without the blanks around it (systemd `src/binfmt/binfmt.c`;
+/// compared with systemd-binfmt 252).
+fn parse_lines(text: &str) -> impl Iterator<Item = (usize, &str, std::result::Result<Rule, RuleError>)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
+    lines.map(|(number, line)| (number, line, Rule::parse(line.as_bytes())))
+}
+
+/// Whether a line is one of Debian's format files: `magic \\x7f…` (update-binfmts(8), "FORMAT FILES").
+fn is_update_binfmts_line(line: &str) -> bool {
+    const KEYS: [&str; 4] = ["package", "interpreter", "magic", "extension"];
+    let mut words = line.split_whitespace();
+    words.next().is_some_and(|key| KEYS.contains(&key)) && words.next().is_some()
 }
 
 /// Reads Debian's administrative files: one value a line, in the order package, type, offset, magic, mask, interpreter,
 /// … (update-binfmts(8)). The name of the entry is that of the file.
-fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
+fn read_update_binfmts(host: &Host) -> Result<Vec<BootRule>> {
     let dir = Path::new(UPDATE_BINFMTS);
     let mut rules = Vec::new();
     for name in host.list_dir(dir)? {
@@ -113,7 +217,7 @@ fn read_update_binfmts(host: &Host) -> Result<Vec<(PathBuf, Rule)>> {
         let values: Vec<&str> = text.lines().collect();
         if let ["magic", offset, magic, mask, interpreter, ..] = values.get(1..).unwrap_or_default() {
             let line = format!(":{}:M:{offset}:{magic}:{mask}:{interpreter}:", name.to_string_lossy());
-            rules.extend(Rule::parse(line.as_bytes()).map(|rule| (path, rule)));
+            rules.extend(Rule::parse(line.as_bytes()).map(|rule| BootRule { file: path, number: 1, rule }));
         }
     }
     Ok(rules)

@@ -192,6 +192,11 @@ impl Host {
         none_if_missing(std::fs::symlink_metadata(&real)).map_err(|e| Error::io("look at", &real, e))
     }
 
+    /// Returns the target of a symbolic link; `None` if there is no symbolic link that can be read.
+    pub fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        std::fs::read_link(self.real_path(path)).ok()
+    }
+
     /// Whether the path exists. A dangling symbolic link counts.
     pub fn exists(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.real_path(path)).is_ok()

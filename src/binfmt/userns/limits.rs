@@ -43,6 +43,13 @@ pub fn check_support(kernel: (u32, u32), proc: bool, systems: &str) -> Result<()
     })
 }
 
+/// Whether nothing visible keeps this process from making a namespace with a table of its own.
+pub fn may_make_tables(kernel: (u32, u32), is_root: bool, limits: &NamespaceLimits) -> bool {
+    let is_zero = |value: &Option<String>| value.as_deref().map(str::trim) == Some("0");
+    let is_forbidden = is_zero(&limits.max_namespaces) || (!is_root && is_zero(&limits.debian_userns_sysctl));
+    check_support(kernel, limits.proc, "").is_ok() && !is_forbidden
+}
+
 fn register_command(systems: &str) -> String {
     command::tool_as_root(format_args!("register {systems}"))
 }

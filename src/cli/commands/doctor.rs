@@ -146,7 +146,7 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
 fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> RegisterRequest {
     let known = facts.receipt.systems.get(arch.target);
     let file = paths::boot_rule(arch);
-    let boot_flags = facts.boot.rules().iter().find(|(path, _)| *path == file).map(|(_, rule)| rule.flags);
+    let boot_flags = facts.boot.rules.iter().find(|boot| boot.file == file).map(|boot| boot.rule.flags);
     let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(boot_flags);
     let [_, second] = paths::entry_names(arch);
     RegisterRequest {

@@ -5,6 +5,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::container::Container;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
+use crate::binfmt::shell::Shell;
 use crate::cli;
 use crate::diagnose::status;
 use crate::diagnose::status::{Health, StatusReport, SystemStatus};
@@ -27,7 +28,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     if ui.is_json() {
         ui.print_json(&status);
     } else {
-        print_status(ui, &status, args.verbose);
+        print_status(ui, &status, &facts.shell, args.verbose);
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
@@ -42,7 +43,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
 fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine).get(arch.target) {
+    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine, &facts.table).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
     let checked = status::check_system(&facts, arch);
@@ -55,16 +56,19 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     Ok(if checked.state == Health::Works { ExitCode::Ok } else { ExitCode::Findings })
 }
 
-fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
+fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
     if status.systems.is_empty() {
-        let line = command::tool_as_root("register SYSTEM");
-        ui.print_result(&format!("no other system is registered; to register one: {line}"));
+        let register = shell.tool_command("register SYSTEM");
+        ui.print_result(&format!("no other system is registered; to register one: {register}"));
     } else {
         print_systems(ui, status, verbose);
     }
     if status.unfinished {
-        let line = command::tool_as_root("unregister all");
-        ui.print_note(&format!("{UNFINISHED}, or run {line}, which reports what it keeps"));
+        ui.print_note(&format!(
+            "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to \
+             complete it, or undo everything (what is kept is reported), by: {}",
+            shell.tool_command("unregister all")
+        ));
     }
     if let Some(daemon) = &status.outdated_daemon {
         ui.print_warning(&daemon.describe());
@@ -81,9 +85,6 @@ fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
         }),
     }
 }
-
-/// Note for [`StatusReport::unfinished`].
-const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to complete it";
 
 /// Prints a table with one line for each system that fits into 80 columns; paths and digests follow below it.
 fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
@@ -113,6 +114,9 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         }
         if let Some(detail) = &system.detail {
             ui.print_note(&format!("{}: {detail}", system.system));
+            for line in &system.repair {
+                ui.print_note(&format!("{}: to repair it, run: {line}", system.system));
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
 /// is not root in the namespace, as inside `run`, cannot register anything there.
 fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
     let own = snapshot.environment.user_namespace
-        && snapshot.environment.root_process
+        && snapshot.shell.is_process_root()
         && matches!(snapshot.table, Table::Mounted { .. })
         && !snapshot.table.is_empty();
     let occurrence = || {
@@ -139,9 +139,9 @@ mod tests {
     fn reports_the_own_table_of_a_rootless_container() {
         let place = Environment { container: Some("podman".into()), user_namespace: true, ..Environment::default() };
         let mut snapshot = Snapshot { table: table(":x:E::x::/x:"), environment: place, ..Snapshot::default() };
-        snapshot.environment.root_process = true;
+        snapshot.shell.is_root = true;
         assert_eq!(ids(&snapshot), ["own-table"]);
-        snapshot.environment.root_process = false;
+        snapshot.shell.is_root = false;
         assert!(ids(&snapshot).is_empty());
     }
 }

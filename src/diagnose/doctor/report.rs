@@ -135,7 +135,7 @@ fn describe_scope(snapshot: &Snapshot) -> String {
     if let systems @ 1.. = snapshot.emulated_systems().count() {
         parts.push(format!("a program of {}", count(systems, "system", "systems")));
     }
-    parts.push(count(snapshot.boot.rules().len(), "boot rule", "boot rules"));
+    parts.push(count(snapshot.boot.rules.len(), "boot rule", "boot rules"));
     parts.push(match &snapshot.nix {
         None => "no Nix".to_owned(),
         Some(nix) if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
@@ -162,7 +162,7 @@ fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
     if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
         gaps.push(format!("the effective settings of {}: {why}", user.name));
     }
-    if nix.has_daemon && !snapshot.environment.root_process {
+    if nix.has_daemon && !snapshot.shell.is_process_root() {
         gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
     }
     gaps

@@ -5,6 +5,7 @@ use std::path::Path;
 use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Snapshot, all_checks, run_checks};
+use crate::binfmt::boot::{Boot, BootRule};
 use crate::binfmt::table::Table;
 use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, NixView, TrialRun};
 use crate::nix::config_show::NixConfig;
@@ -33,10 +34,13 @@ fn snapshot_of(lines: &[String]) -> Snapshot {
     let rules: Vec<Rule> =
         lines.iter().map(|line| Rule::parse(line.as_bytes())).collect::<Result<_, _>>().unwrap_or_default();
     assert_eq!(rules.len(), lines.len(), "{lines:?}");
-    let boot_rules = rules.iter().map(|rule| ("/usr/lib/binfmt.d/x.conf".into(), rule.clone())).collect();
+    let boot_rules = rules
+        .iter()
+        .map(|rule| BootRule { file: "/usr/lib/binfmt.d/x.conf".into(), number: 1, rule: rule.clone() })
+        .collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
     let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
-    Snapshot { table, boot: crate::binfmt::boot::Boot::from_rules(boot_rules, true), ..Snapshot::default() }
+    Snapshot { table, boot: Boot::from_rules(boot_rules), ..Snapshot::default() }
 }
 
 fn line(name: &str, system: &str, flags: &str) -> String {
@@ -130,8 +134,7 @@ fn every_finding_has_a_cause_and_a_command() {
     let mut snapshot =
         snapshot_of(&[line("qemu-aarch64", "aarch64", "CF"), line("b", "aarch64", ""), line("x", "x86_64", "")]);
     snapshot.natives.insert("x86_64");
-    snapshot.environment =
-        Environment { wsl: true, user_namespace: true, root_process: true, ..Environment::default() };
+    snapshot.environment = Environment { wsl: true, user_namespace: true, ..Environment::default() };
     snapshot.shell.is_root = true;
     let findings = run_checks(&snapshot);
     assert!(findings.len() > 4, "{findings:#?}");

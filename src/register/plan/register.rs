@@ -69,9 +69,10 @@ fn is_conflict(error: &Error) -> bool {
 
 pub(super) fn table_disabled_error(facts: &Facts) -> Error {
     let status = facts.real_path(&table::entry_path("status"));
+    let commands = facts.shell.switch_on_commands(&facts.table, &facts.harmful_entries);
     Error::Conflict {
         what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.as_text()),
-        hint: format!("to switch it on, run: echo 1 > {}", shell_quote(&status.as_text())),
+        hint: format!("to switch it on, run: {}", commands.join(" && ")),
     }
 }
 
@@ -126,6 +127,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     let is_up_to_date = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule))
         && matches!(conflict, Conflict::None)
         && choice.provision == Provision::Keep
+        && !facts.stale_systems.contains(arch.target)
         && is_proven;
     if !is_up_to_date && !matches!(facts.table, Table::Offline) {
         let replaces = own_entry.map(|entry| entry.rule.clone());
@@ -223,9 +225,39 @@ fn add_notes(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) 
     } else if facts.in_user_namespace {
         groups.notes.push("this is a user namespace: its entries exist only in it and end with it".into());
     }
-    if request.persist && !facts.boot.has_reader {
-        groups
-            .notes
-            .push("nothing on this system reads /etc/binfmt.d at boot: run register again after each restart".into());
+    if request.persist {
+        groups.notes.extend(boot_notes(facts, &groups.systems));
     }
+}
+
+/// Describes what will keep the new entries from working after a restart.
+fn boot_notes(facts: &Facts, systems: &[SystemPlan]) -> Vec<String> {
+    let boot = &facts.boot;
+    let reader =
+        boot.reader_problem.as_ref().map(|problem| format!("{problem}: run register again after each restart"));
+    let switch_off = boot.switch_off.iter().filter(|line| line.name == "status").map(|line| {
+        format!("line {} of {} switches all entries off at boot: {}", line.number, line.file.as_text(), line.text)
+    });
+    let overridden = systems.iter().filter_map(|plan| {
+        let system = plan.system.as_ref().filter(|system| !system.adopted)?;
+        let file = paths::boot_rule(plan.arch);
+        let later = boot.overriding_rule(&file, system.entry.as_bytes(), plan.arch)?;
+        Some(format!(
+            "{} is read after {} at boot, and its rule then takes precedence for {}",
+            later.file.as_text(),
+            file.as_text(),
+            plan.arch.target
+        ))
+    });
+    // What is wrong with a file of this tool is repaired by this run.
+    let is_own = |file: &Path| systems.iter().any(|plan| paths::boot_rule(plan.arch) == file);
+    let refused: Vec<_> = boot.refused.iter().filter(|line| !is_own(&line.file)).collect();
+    let number = refused.len();
+    let refused = refused.first().map(|line| {
+        let lines = if number == 1 { "a line".to_owned() } else { format!("{number} lines") };
+        format!("{lines} of binfmt.d will be refused at boot (first line {} of {})", line.number, line.file.as_text())
+    });
+    let notes: Vec<String> = reader.into_iter().chain(switch_off).chain(overridden).chain(refused).collect();
+    let doctor = (!notes.is_empty()).then(|| "binfmt-nix doctor has the reasons and the repairs".to_owned());
+    notes.into_iter().chain(doctor).collect()
 }

@@ -4,16 +4,15 @@ pub mod environment;
 pub mod nix;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 
-use super::shell::Shell;
+use crate::binfmt::boot::Boot;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
+use crate::binfmt::probe;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
-use crate::binfmt::{boot, probe};
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, Snapshot, TrialRun, interpreter_path, systems_matched_by};
 use crate::host::{self, FileId, Host};
@@ -21,24 +20,23 @@ use crate::qemu::binary;
 use crate::qemu::binary::BinaryError;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
-use crate::sanitize::command;
 
 /// Gathers all facts.
 pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
-    let natives = native::find_native(&all, &facts.machine);
+    let natives = native::find_native(&all, &facts.machine, &facts.table);
     let natives =
         natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs).map(|(target, _)| target).collect();
     let writable = match facts.table {
         Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
-    let root = || host.real_path(Path::new("/")).components().collect();
-    let shell = Shell { root: (!host.is_live()).then(root), is_root: !command::needs_sudo() };
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
-        shell,
+        shell: facts.shell.clone(),
+        is_table_read_only: facts.is_table_read_only,
+        harmful_entries: facts.harmful_entries.clone(),
         table: facts.table.clone(),
         has_binfmt_misc: environment::has_binfmt_misc(host),
         // An ordinary user cannot write `register` on any machine.
@@ -49,7 +47,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         registered: facts.receipt.systems.clone(),
         interpreters: BTreeMap::new(),
         trials: BTreeMap::new(),
-        boot: facts.boot.clone(),
+        boot: Boot { rules: facts.boot.accepted_rules().cloned().collect(), ..facts.boot.clone() },
         foreign_sudo: environment::find_foreign_sudo(host),
         nix: nix::gather_nix(host, facts),
     };
@@ -58,7 +56,6 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     }
     snapshot.interpreters = inspect_interpreters(&snapshot);
     snapshot.trials = run_trials(&snapshot);
-    drop_rules_without_interpreter(&mut snapshot);
     snapshot
 }
 
@@ -66,21 +63,8 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
 /// entries run this very program and do not belong to the system.
 fn clear_outer_table(snapshot: &mut Snapshot) {
     snapshot.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
-    snapshot.boot = boot::Boot::from_rules(Vec::new(), false);
+    snapshot.boot = Boot::default();
     snapshot.environment.container = None;
-}
-
-/// Drops the boot rules with flag F whose interpreter does not exist: the kernel rejects them at boot (ENOENT,
-/// measured).
-fn drop_rules_without_interpreter(snapshot: &mut Snapshot) {
-    let exists = |path: &[u8]| {
-        use std::os::unix::ffi::OsStrExt as _;
-        let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        host::user_files::path_exists(&snapshot.shell.real_path(path)) || host::user_files::path_exists(path)
-    };
-    let rules = snapshot.boot.rules().iter();
-    let rules = rules.filter(|(_, rule)| !rule.flags.fix_binary || exists(&rule.interpreter)).cloned().collect();
-    snapshot.boot = boot::Boot::from_rules(rules, snapshot.boot.has_reader);
 }
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
@@ -117,7 +101,7 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
         distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
-            crate::error::Error::Untrusted(why) => Some(why.to_string()),
+            crate::error::Error::Untrusted(why) => Some(why),
             _ => None,
         }),
         label: host.selinux_label(path),

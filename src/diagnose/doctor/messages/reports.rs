@@ -106,8 +106,13 @@ fn working() -> Snapshot {
         snapshot.interpreters.insert(rule.interpreter.clone(), file);
         snapshot.own_entries.insert(rule.name.as_str().unwrap().to_owned());
     }
-    let boot = rules.iter().map(|rule| ("/etc/binfmt.d/x.conf".into(), rule.clone())).collect();
-    snapshot.boot = crate::binfmt::boot::Boot::from_rules(boot, true);
+    let boot_rule = |rule: &Rule| crate::binfmt::boot::BootRule {
+        file: "/etc/binfmt.d/x.conf".into(),
+        number: 1,
+        rule: rule.clone(),
+    };
+    let boot = rules.iter().map(boot_rule).collect();
+    snapshot.boot = crate::binfmt::boot::Boot::from_rules(boot);
     snapshot.trials = foreign().map(|arch| (arch.target, TrialRun::Ran)).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
     snapshot.table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
@@ -220,6 +225,10 @@ fn every_report_has_a_source_and_no_personal_details() {
         };
         assert!(of_nix.iter().filter(in_range).count() >= 8, "too few reports of Nix {first} to {last}");
     }
+    let is_report = |record: &&Record| ["/issues/", "/pull/"].iter().any(|part| record.source.contains(part));
+    let is_verbatim = |record: &&Record| !["#here", "#adapted"].iter().any(|end| record.source.ends_with(end));
+    let verbatim = records.iter().filter(is_report).filter(is_verbatim).count();
+    assert!(verbatim >= 60, "{verbatim} texts as they were reported");
     for record in &records {
         let has_source =
             ["https://", "recorded ", "recorded,", "not a message"].iter().any(|s| record.source.starts_with(s));

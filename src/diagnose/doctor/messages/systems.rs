@@ -74,6 +74,10 @@ fn parse_word(word: &str) -> Option<&'static Arch> {
     if let Some(loader) = last.strip_prefix("ld-linux-").or_else(|| last.strip_prefix("ld-musl-")) {
         return find(&loader.split(".so").next()?.replace("x86-64", "x86_64"));
     }
+    // A package of Debian, as debootstrap and apt name it: `vim-tiny_8.2.2434-3_arm64.deb`.
+    if let Some((_, debian)) = last.strip_suffix(".deb").and_then(|package| package.rsplit_once('_')) {
+        return find(debian);
+    }
     // The name of the system is in that of a program, or of a directory above it.
     word.rsplit('/').find_map(find_in_name).or_else(|| find(last.strip_prefix("linux-")?))
 }
@@ -131,6 +135,7 @@ mod tests {
         assert_eq!(targets("/nix/store/0q-riscv64-unknown-linux-musl-binutils-2.43/bin/ld"), "riscv64");
         assert_eq!(targets("/usr/arm-linux-gnueabihf/lib/libc.so, x-armv7l-unknown-linux-gnueabihf.drv"), "arm");
         assert_eq!(targets("/nix/store/0q-nixos-sd-image-26.05-aarch64-linux.img.zst.drv"), "aarch64");
+        assert_eq!(targets("URL:http://h/main/v/vim/vim-tiny_8.2.2434-3_arm64.deb x_1_all.deb"), "aarch64");
         assert_eq!(targets("(25.171 mixed mode linux-aarch64 compressed oops)"), "aarch64");
         assert_eq!(targets("nixpkgs#pkgsCross.armv7l-hf-multiplatform.hello pkgsCross.mingwW64"), "arm");
         assert_eq!(targets("alarm -linux linux/ qemu- ld-linux- the arm of a chair, a linux-image, gnu-linux"), "");

@@ -70,10 +70,10 @@ fn explanations_have_the_command_that_repairs() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     let no_table = explain(&[program]).exits(3).prints("the kernel's table is not mounted here");
-    no_table.prints("binfmt-nix register riscv64").prints(&format!("binfmt-nix run -s riscv64 -- {program}"));
+    no_table.prints("    binfmt-nix register riscv64").prints(&format!("binfmt-nix run -s riscv64 -- {program}"));
     mount_table();
     let done = explain(&[program]).exits(3).prints("the table of this user namespace has no entries");
-    done.prints("does not start: execve fails with ENOEXEC").prints("binfmt-nix register riscv64");
+    done.prints("does not start: execve fails with ENOEXEC").prints("    binfmt-nix register riscv64");
     let emulator = outside("emulator", native());
     register_rule("riscv", "riscv64", &emulator, "F");
     write(&format!("{TABLE}/riscv"), b"0").unwrap();
@@ -87,7 +87,7 @@ fn explanations_have_the_command_that_repairs() {
     clear();
     register_rule("riscv", "riscv64", Path::new("/scratch/gone"), "");
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
-    gone.prints("binfmt-nix register --force riscv64");
+    gone.prints("binfmt-nix register riscv64 --force");
     clear();
     // QEMU needs the loader of the program.
     let elf = outside("dynamic", &dynamic());

@@ -1,0 +1,210 @@
+//! The program that reads binfmt.d at boot: whether it is installed, and whether it will be started.
+//!
+//! Only what files say is reported: a mask, a drop-in that starts nothing, a missing link in a `.wants` directory or a
+//! runlevel. Forms were compared with `systemctl --root is-enabled` (systemd 252, measured).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::host::Host;
+use crate::sanitize::AsText as _;
+
+/// Paths of the reader of systemd, also on NixOS.
+const SYSTEMD_BINFMT: [&str; 3] = [
+    "/usr/lib/systemd/systemd-binfmt",
+    "/lib/systemd/systemd-binfmt",
+    "/run/current-system/systemd/lib/systemd/systemd-binfmt",
+];
+const OPENRC_SCRIPT: &str = "/etc/init.d/binfmt";
+const OPENRC_RUNLEVELS: &str = "/etc/runlevels";
+const UNIT: &str = "systemd-binfmt.service";
+
+/// Directories of units, highest precedence first (systemd.unit(5)).
+const UNIT_DIRS: [&str; 6] = [
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// Names of first processes that are not systemd and do not start its units.
+const OTHER_INITS: [&str; 6] = ["init", "openrc-init", "runit", "s6-svscan", "dinit", "finit"];
+
+/// The reason why nothing will read binfmt.d at the next boot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReaderProblem {
+    /// No reader is installed.
+    #[error("nothing on this system reads /etc/binfmt.d at boot (systemd's or OpenRC's binfmt service would)")]
+    NotInstalled,
+    /// Another init than systemd runs, and only systemd's reader is installed.
+    #[error("only systemd reads /etc/binfmt.d here, and {0} started this machine instead of systemd")]
+    OtherInit(String),
+    /// The unit is masked by this file: a link to /dev/null, or an empty file.
+    #[error("{UNIT} is masked by {}", .0.as_text())]
+    Masked(PathBuf),
+    /// The unit is masked on the command line of the kernel.
+    #[error("{UNIT} is masked by the kernel's command line (systemd.mask={UNIT})")]
+    MaskedByCommandLine,
+    /// No unit starts it at boot.
+    #[error("no target starts {UNIT} at boot: its link in sysinit.target.wants is missing")]
+    NotWanted,
+    /// A drop-in replaces what the unit starts, or a condition of it fails.
+    #[error("line {number} of {} keeps {UNIT} from reading /etc/binfmt.d: {text}", file.as_text())]
+    Overridden {
+        /// File of the drop-in.
+        file: PathBuf,
+        /// Line number in the file, from 1.
+        number: usize,
+        /// The line.
+        text: String,
+    },
+    /// The script of OpenRC is in no runlevel.
+    #[error("OpenRC starts {OPENRC_SCRIPT} in no runlevel")]
+    NotInRunlevel,
+}
+
+impl ReaderProblem {
+    /// Returns the commands of root that let the reader work again, with the paths below the root of `host`. Empty if
+    /// no command does that.
+    pub fn repair(&self, quote: &dyn Fn(&Path) -> String) -> Vec<String> {
+        match self {
+            Self::NotInstalled | Self::OtherInit(_) | Self::MaskedByCommandLine => Vec::new(),
+            Self::Masked(path) => vec![format!("rm {}", quote(path))],
+            Self::NotWanted => {
+                let dir = Path::new("/etc/systemd/system/sysinit.target.wants");
+                let link = quote(&dir.join(UNIT));
+                vec![format!("mkdir -p {}", quote(dir)), format!("ln -s /usr/lib/systemd/system/{UNIT} {link}")]
+            }
+            Self::Overridden { file, .. } => vec![format!("mv {0} {0}.off", quote(file))],
+            Self::NotInRunlevel => {
+                let dir = Path::new(OPENRC_RUNLEVELS).join("boot");
+                vec![
+                    format!("mkdir -p {}", quote(&dir)),
+                    format!("ln -s {OPENRC_SCRIPT} {}", quote(&dir.join("binfmt"))),
+                ]
+            }
+        }
+    }
+}
+
+/// Finds the reason why nothing will read binfmt.d at boot. `None` if a reader is installed and no file keeps it from
+/// being started.
+pub(super) fn find_reader_problem(host: &Host) -> Result<Option<ReaderProblem>> {
+    let has_systemd = SYSTEMD_BINFMT.iter().any(|path| host.exists(Path::new(path)));
+    let has_openrc = host.exists(Path::new(OPENRC_SCRIPT));
+    let openrc =
+        || -> Result<Option<ReaderProblem>> { Ok((!is_in_runlevel(host)?).then_some(ReaderProblem::NotInRunlevel)) };
+    if !has_systemd {
+        return if has_openrc { openrc() } else { Ok(Some(ReaderProblem::NotInstalled)) };
+    }
+    if let Some(init) = other_init(host) {
+        return if has_openrc { openrc() } else { Ok(Some(ReaderProblem::OtherInit(init))) };
+    }
+    find_systemd_problem(host)
+}
+
+fn is_in_runlevel(host: &Host) -> Result<bool> {
+    let runlevels = Path::new(OPENRC_RUNLEVELS);
+    Ok(host.list_dir(runlevels)?.iter().any(|level| host.exists(&runlevels.join(level).join("binfmt"))))
+}
+
+/// Returns the name of the first process if another init than systemd runs here. In a container the first process may
+/// be any program, which says nothing.
+fn other_init(host: &Host) -> Option<String> {
+    // sd_booted(3)
+    if !host.is_live() || host.exists(Path::new("/run/systemd/system")) {
+        return None;
+    }
+    let name = host.read_lossy(Path::new("/proc/1/comm"))?.trim().to_owned();
+    OTHER_INITS.contains(&name.as_str()).then_some(name)
+}
+
+fn find_systemd_problem(host: &Host) -> Result<Option<ReaderProblem>> {
+    let words = host.read_lossy(Path::new("/proc/cmdline")).filter(|_| host.is_live()).unwrap_or_default();
+    if words
+        .split_whitespace()
+        .any(|word| [UNIT, "systemd-binfmt"].map(|unit| format!("systemd.mask={unit}")).contains(&word.to_owned()))
+    {
+        return Ok(Some(ReaderProblem::MaskedByCommandLine));
+    }
+    let units = UNIT_DIRS.iter().map(|dir| Path::new(dir).join(UNIT));
+    let Some(unit) = units.into_iter().find(|path| host.exists(path)) else {
+        // A system that keeps its units elsewhere.
+        return Ok(None);
+    };
+    if is_null_or_empty(host, &unit)? {
+        return Ok(Some(ReaderProblem::Masked(unit)));
+    }
+    if let Some(problem) = find_override(host)? {
+        return Ok(Some(problem));
+    }
+    let is_wanted = UNIT_DIRS.iter().map(Path::new).any(|dir| {
+        let targets = host.list_dir(dir).unwrap_or_default();
+        let mut wants = targets
+            .iter()
+            .filter(|name| Path::new(name).extension().is_some_and(|ext| ext == "wants" || ext == "requires"));
+        wants.any(|wants| host.exists(&dir.join(wants).join(UNIT)))
+    });
+    Ok((!is_wanted).then_some(ReaderProblem::NotWanted))
+}
+
+/// Whether a unit is masked (`null_or_empty_path` in systemd's `basic/stat-util.c`).
+fn is_null_or_empty(host: &Host, path: &Path) -> Result<bool> {
+    let Some(meta) = host.lstat(path)? else { return Ok(false) };
+    Ok(if meta.is_symlink() {
+        host.read_link(path).is_some_and(|to| to == Path::new("/dev/null"))
+    } else {
+        meta.len() == 0
+    })
+}
+
+/// Finds a drop-in with which the unit does not start systemd-binfmt (systemd.unit(5), systemd.service(5)).
+fn find_override(host: &Host) -> Result<Option<ReaderProblem>> {
+    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for dir in UNIT_DIRS.map(|dir| Path::new(dir).join(format!("{UNIT}.d"))) {
+        for name in host.list_dir(&dir)? {
+            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
+                let path = dir.join(&name);
+                files.entry(name).or_insert(path);
+            }
+        }
+    }
+    // The unit itself starts the reader.
+    let mut found = None;
+    for file in files.into_values() {
+        let text = host.read_lossy(&file).unwrap_or_default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            let Some((key, value)) = line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+                continue;
+            };
+            let overridden = || ReaderProblem::Overridden { file: file.clone(), number, text: line.to_owned() };
+            match key {
+                // An empty value forgets all commands before it.
+                "ExecStart" if value.contains("systemd-binfmt") => found = None,
+                "ExecStart" => found = Some(found.unwrap_or_else(overridden)),
+                _ if key.starts_with("Condition") && fails_here(host, key, value) => return Ok(Some(overridden())),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a condition certainly fails. Others are left out: what they test is not known here.
+fn fails_here(host: &Host, key: &str, value: &str) -> bool {
+    let (negated, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value));
+    match key {
+        "ConditionPathExists" if value.starts_with('/') => host.exists(Path::new(value)) == negated,
+        // Ubuntu on WSL (ubuntu-pro-for-wsl#1165).
+        "ConditionVirtualization" if value == "wsl" => {
+            let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+            !release.is_empty() && release.to_lowercase().contains("microsoft") == negated
+        }
+        _ => false,
+    }
+}
