@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use binfmt_nix::cli::{Cli, commands};
 use binfmt_nix::host;
+use binfmt_nix::sanitize::command::{self, CommandStyle};
 use binfmt_nix::sanitize::{escape_line, text_of};
 use binfmt_nix::ui::Ui;
 
@@ -23,6 +24,12 @@ fn main() -> ExitCode {
         }
         Ok(cli) => {
             let ui = Ui::new(cli.json, &private);
+            command::set_style(CommandStyle::new(
+                &host::env::own_path(),
+                host::env::search_path().as_deref(),
+                host::env::needs_sudo(),
+                cli.root_option(),
+            ));
             match commands::run_command(&cli, &ui) {
                 Ok(code) => ui.finish(code, cli.command.is_change()),
                 Err(error) => {

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
+use crate::sanitize::command;
 
 /// The kinds that are run as machines, with an init system and a lifetime of their own (named in systemd's
 /// CONTAINER_INTERFACE).
@@ -78,9 +79,11 @@ impl Container {
                 "this container ({kind}) is in a user namespace: the kernel would give it a table of its own, whose \
                  entries work only in this container"
             ),
-            hint: "start the container as root (sudo podman run --privileged …), or register on the host; for one \
-                   command in this container: binfmt-nix run -s SYSTEM -- COMMAND"
-                .into(),
+            hint: format!(
+                "start the container as root (sudo podman run --privileged …), or register on the host; for one \
+                   command in this container: {}",
+                command::tool("run -s SYSTEM -- COMMAND")
+            ),
         })
     }
 

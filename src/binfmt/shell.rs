@@ -11,7 +11,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
 use crate::host::{self, Host};
-use crate::sanitize::{AsText as _, bytes_of, shell_quote};
+use crate::sanitize::{AsText as _, bytes_of, command, shell_quote};
 
 /// The way in which commands for a machine are written.
 #[derive(Debug, Clone, Default)]
@@ -53,15 +53,16 @@ impl Shell {
     pub fn tool_command(&self, words: impl Display) -> String {
         match self.root {
             Some(_) => self.query_command(words),
-            None => self.as_root(self.query_command(words)),
+            None if self.is_root => self.query_command(words),
+            None => format!("sudo {} {words}", command::program_for_sudo()),
         }
     }
 
     /// Returns a command of this tool, with these arguments, that every user may run.
     pub fn query_command(&self, words: impl Display) -> String {
         match &self.root {
-            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.as_text())),
-            None => format!("binfmt-nix {words}"),
+            Some(root) => format!("{} --root {} {words}", command::program(), shell_quote(&root.as_text())),
+            None => format!("{} {words}", command::program()),
         }
     }
 

@@ -33,7 +33,7 @@ pub struct RegisterArgs {
     ///
     /// Without this option register ends with a build: Nix builds a tiny derivation for each system, as the user who
     /// called sudo. If Nix does not build, the exit status is 3, and the output has Nix's message and its cause; the
-    /// registration stays.
+    /// registration stays. With --root, with --in-memory and in a container, nothing is built, and a note reports that.
     #[arg(long)]
     pub no_nix: bool,
     /// Write no boot rule; the registration ends with a restart

@@ -16,7 +16,7 @@ pub use internal::{Internal, Worker};
 pub use source_args::{SourceArgs, SourceKind};
 
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -70,6 +70,11 @@ impl Cli {
             let again = Self::try_parse_from(iter::once("binfmt-nix".to_owned()).chain(escaped)).err();
             again.filter(|_| error.use_stderr()).unwrap_or(error)
         })
+    }
+
+    /// Returns the directory of `--root`, if it is not this machine.
+    pub fn root_option(&self) -> Option<&Path> {
+        Some(self.root.as_path()).filter(|root| *root != Path::new("/"))
     }
 }
 
@@ -136,7 +141,7 @@ pub enum Command {
     ///
     /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG
     /// gets the line that lets Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
-    /// outside of the namespace: use a store of your own (nix build --store ~/store), or binfmt-nix-register(8).
+    /// outside of the namespace: use a store of your own (nix-build --store ~/store), or binfmt-nix-register(8).
     ///
     /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
     /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error

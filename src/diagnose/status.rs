@@ -20,6 +20,7 @@ use crate::diagnose::verify::running_binary;
 use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
 use crate::host::Host;
 use crate::nix::config_show::NixConfig;
+use crate::nix::daemon::OutdatedDaemon;
 use crate::nix::{ConfState, conf};
 use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
@@ -43,6 +44,8 @@ pub struct StatusReport {
     pub unfinished: bool,
     /// The process that runs `register --watch`, as it describes itself; null if none was found.
     pub holder: Option<String>,
+    /// The nix-daemon that `register` could not restart, and that still has its old settings; null if there is none.
+    pub outdated_daemon: Option<OutdatedDaemon>,
 }
 
 /// The state of one system.
@@ -112,6 +115,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
         systems,
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
+        outdated_daemon: facts.receipt.running_outdated_daemon().cloned(),
     }
 }
 

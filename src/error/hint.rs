@@ -4,14 +4,14 @@ use std::io;
 use std::path::Path;
 
 use super::Error;
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, command};
 
 impl Error {
     /// Returns what repairs the failure, if that is known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Io { source, path, .. } => return io_hint(source, path),
-            Self::UnknownSystem(_) => "binfmt-nix list shows every system and its names".into(),
+            Self::UnknownSystem(_) => format!("{} list shows every system and its names", command::program()),
             Self::Native { .. } => "nothing needs to be registered for them".into(),
             Self::NotRoot { line, .. } => format!("run: {line}"),
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
@@ -68,7 +68,7 @@ fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{} is on a read-only file system; remount it writable", path.as_text())
         }
-        io::ErrorKind::PermissionDenied => "run binfmt-nix as root".into(),
+        io::ErrorKind::PermissionDenied => "run this as root".into(),
         _ => return None,
     };
     Some(hint)

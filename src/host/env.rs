@@ -73,6 +73,16 @@ pub fn own_path() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
 }
 
+/// Whether the shell of the user is not root's: then a command that needs root begins with sudo(8).
+pub fn needs_sudo() -> bool {
+    effective_ids().0 != 0 || var("SUDO_UID").is_some_and(|uid| uid != "0")
+}
+
+/// Returns the value of PATH.
+pub fn search_path() -> Option<OsString> {
+    var_os("PATH")
+}
+
 /// Returns the host name of the machine.
 pub fn host_name() -> Option<String> {
     let name = nix::sys::utsname::uname().ok()?.nodename().to_str()?.to_owned();

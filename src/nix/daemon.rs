@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::host::{Host, procfs};
-use crate::sanitize::{AsText as _, shell_quote};
+use crate::sanitize::{AsText as _, command, shell_quote};
 
 /// The result of a restart of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +16,49 @@ pub enum DaemonRestart {
     /// The daemon was restarted with this command.
     Done(String),
     /// The daemon runs and has to be restarted manually, for this reason.
-    ByHand(String),
+    ByHand {
+        /// The process of the daemon; `None` if it was not found.
+        daemon: Option<OutdatedDaemon>,
+        /// The reason.
+        why: String,
+    },
+}
+
+/// A daemon that was not restarted after a change of its settings. Every user can see whether it still runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OutdatedDaemon {
+    /// The process id.
+    pub pid: u32,
+    /// The start of the process, in clock ticks after the boot.
+    started: u64,
+    /// The id of the boot.
+    boot: String,
+    /// The command that restarts the daemon, as root.
+    pub restart: String,
+}
+
+impl OutdatedDaemon {
+    fn identify(host: &Host, pid: u32) -> Option<Self> {
+        let started = procfs::start_ticks(pid)?;
+        Some(Self { pid, started, boot: procfs::boot_id(), restart: restart_command(host, pid) })
+    }
+
+    /// Whether the process still runs, so that it was not restarted.
+    pub fn is_running(&self) -> bool {
+        procfs::start_ticks(self.pid) == Some(self.started) && procfs::boot_id() == self.boot
+    }
+
+    /// Returns what the user should know about the daemon, and the command.
+    pub fn describe(&self) -> String {
+        format!(
+            "nix-daemon (process {}) reads its settings only when it starts, and was not restarted since they were \
+             changed; to restart it: {}",
+            self.pid,
+            command::shell_line_as_root(&self.restart)
+        )
+    }
 }
 
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
@@ -34,11 +78,12 @@ pub fn restart_daemon(host: &Host) -> DaemonRestart {
     if is_openrc_service(host) {
         return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
     }
-    let mut why = format!("nix-daemon (process {pid}) reads its settings only when it starts; restart it");
+    let daemon = OutdatedDaemon::identify(host, pid);
+    let mut why = daemon.as_ref().map_or_else(|| "the nix-daemon was not restarted".into(), OutdatedDaemon::describe);
     if let Err(error) = unit {
-        why = format!("{why} ({SYSTEMCTL} was not started: {error})");
+        why = format!("{SYSTEMCTL} was not started: {error}; {why}");
     }
-    DaemonRestart::ByHand(format!("{why}: {}", manual_restart_command(host, pid)))
+    DaemonRestart::ByHand { daemon, why }
 }
 
 /// Returns the command of root that restarts the daemon with this process id: the machine's init system or, for a
@@ -110,9 +155,15 @@ fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonResta
     let line = format!("{program} {}", args.join(" "));
     match host.run_trusted_program(program, args) {
         Ok(output) if output.status.success() => DaemonRestart::Done(line),
-        Ok(output) => DaemonRestart::ByHand(format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
-        Err(e) => DaemonRestart::ByHand(format!("{line} failed: {e}; restart the nix-daemon")),
+        Ok(output) => by_hand(host, &format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
+        Err(error) => by_hand(host, &format!("{line} failed: {error}")),
     }
+}
+
+fn by_hand(host: &Host, failure: &str) -> DaemonRestart {
+    let daemon = find_daemon(host).and_then(|pid| OutdatedDaemon::identify(host, pid));
+    let why = daemon.as_ref().map_or_else(|| "restart the nix-daemon".into(), OutdatedDaemon::describe);
+    DaemonRestart::ByHand { daemon, why: format!("{failure}; {why}") }
 }
 
 /// Finds the process id of this machine's daemon, not that of a container. The oldest process is the daemon: the

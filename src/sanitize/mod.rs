@@ -4,6 +4,7 @@
 //! and direction marks as escapes (`\n`, `\x1b`, `\u{202e}`). The room `ui` applies it to every line, so no caller can
 //! forget it. Bytes become text by [`text_of`], which loses none of them.
 
+pub mod command;
 pub mod secrets;
 
 use std::ffi::OsStr;

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The private machine: an overlay of this one, and how to enter it. A script that uses this file sets $suite: the name of
 # its directory and its key in BINFMT_NIX_REQUIRE. If it defines `bring ROOT`, this function adds files to the machine.
+# With generation=newest, its Nix is the newest one that tests/fetch-nix fetched.
 
 outside() {
     [ "$(id -u)" = 0 ] || skip "it needs root"
@@ -39,14 +40,15 @@ world() {
     mount -t overlay -o "lowerdir=/,upperdir=$mount/upper,workdir=$mount/work" live "$mount/root"
     local root=$mount/root name
     fresh "$root"
-    tar -C "$nix/tree" -c . | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
+    tar -C "$nix/${generation:-tree}" -c . | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
     # Without a unit or init script of sshd: a test starts it.
     tar -C "$nix/ssh" -c usr | tar -C "$root" -x --keep-directory-symlink --no-overwrite-dir
     mkdir -p "$root$home/bin"
     cp "$binary" "$root$tool"
+    cp "$here/../../README.md" "$root$home"
     mkdir -p "$root$home/tests"
     cp -r "$here/../e2e" "$here/../$suite" "$root$home/tests"
-    for name in amd64 arm64 armhf i386; do
+    for name in amd64 arm64 armhf i386 riscv64; do
         cp "$corpus/busybox-static-$name/bin/busybox" "$root$home/bin/busybox-$name"
     done
     ! declare -F bring > /dev/null || bring "$root"

@@ -105,14 +105,14 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
         known.ok_or_else(|| Error::Usage(format!("unknown isolation {isolation:?} for internal {ENTER_ISOLATION}")))?;
     let bytes = Arch::find(system)?.probe().unwrap_or_default();
     let explained =
-        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
+        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host), system);
     match isolation {
         Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(explained)?,
         Isolation::Sandbox => {
             host::isolation::unshare_sandbox().map_err(explained)?;
             return run_as_init(system);
         }
-        Isolation::EmptyTable => enter_empty_table(host)?,
+        Isolation::EmptyTable => enter_empty_table(host, system)?,
         Isolation::Inside => {
             host::isolation::die_with_parent()
                 .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?;

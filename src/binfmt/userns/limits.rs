@@ -5,6 +5,7 @@ use std::io;
 use nix::errno::Errno;
 
 use crate::error::Error;
+use crate::sanitize::command;
 
 /// The first kernel with a table for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
@@ -25,10 +26,10 @@ pub struct NamespaceLimits {
 }
 
 /// Checks, before anything is tried, the kernel's release, and that `/proc/self` exists.
-pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
+pub fn check_support(kernel: (u32, u32), proc: bool, systems: &str) -> Result<(), Error> {
     if !proc {
         let not_found = io::Error::from(Errno::ENOENT);
-        return Err(explain_refusal("read /proc/self", &not_found, &NamespaceLimits::default()));
+        return Err(explain_refusal("read /proc/self", &not_found, &NamespaceLimits::default(), systems));
     }
     if kernel >= FIRST_KERNEL {
         return Ok(());
@@ -38,7 +39,7 @@ pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
         what: format!(
             "Linux {major}.{minor} has one binfmt_misc table for the whole machine, and only root may change it"
         ),
-        hint: "run needs Linux 6.7; on this machine: sudo binfmt-nix register SYSTEM".into(),
+        hint: format!("run needs Linux 6.7; on this machine: {}", register_command(systems)),
     })
 }
 
@@ -46,14 +47,19 @@ pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
 pub fn may_make_tables(kernel: (u32, u32), is_root: bool, limits: &NamespaceLimits) -> bool {
     let is_zero = |value: &Option<String>| value.as_deref().map(str::trim) == Some("0");
     let is_forbidden = is_zero(&limits.max_namespaces) || (!is_root && is_zero(&limits.debian_userns_sysctl));
-    check_support(kernel, limits.proc).is_ok() && !is_forbidden
+    check_support(kernel, limits.proc, "").is_ok() && !is_forbidden
 }
 
-/// Explains why `step` failed. `step` follows "cannot" in the message.
-pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits) -> Error {
+fn register_command(systems: &str) -> String {
+    command::tool_as_root(format_args!("register {systems}"))
+}
+
+/// Explains why `step` failed. `step` follows "cannot" in the message. The hint may register `systems` instead.
+pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits, systems: &str) -> Error {
     let what = |why: &str| format!("cannot {step}: {source}{}{why}", if why.is_empty() { "" } else { "; " });
+    let register = format!("register for all users of this machine: {}", register_command(systems));
     let is_set_to = |value: &Option<String>, number: &str| value.as_deref().map(str::trim) == Some(number);
-    let (why, hint) = if !limits.proc {
+    let (why, hint): (_, &str) = if !limits.proc {
         ("/proc is not mounted", "mount it: mount -t proc proc /proc")
     } else if is_set_to(&limits.max_namespaces, "0") {
         ("user.max_user_namespaces is 0", "as root: sysctl user.max_user_namespaces=10000")
@@ -80,13 +86,13 @@ pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits)
         // A process in a chroot cannot detect that it is in one.
         (
             "chroots and some containers do not permit it",
-            "run the command outside of the chroot or container; or register for all users: sudo binfmt-nix register \
-             SYSTEM",
+            &format!("run the command outside of the chroot or container; or {register}"),
         )
     } else {
-        ("", "register for all users of this machine: sudo binfmt-nix register SYSTEM")
+        ("", &register)
     };
-    Error::Unsupported { what: what(why), hint: hint.into() }
+    let hint = hint.to_owned();
+    Error::Unsupported { what: what(why), hint }
 }
 
 #[cfg(test)]
@@ -95,7 +101,7 @@ mod tests {
 
     fn explained(limits: &NamespaceLimits) -> (String, String) {
         let error =
-            explain_refusal("make a user namespace", &io::Error::from_raw_os_error(Errno::EPERM as i32), limits);
+            explain_refusal("make a user namespace", &io::Error::from_raw_os_error(Errno::EPERM as i32), limits, "arm");
         (error.to_string(), error.hint().unwrap_or_default())
     }
 
@@ -117,7 +123,7 @@ mod tests {
             ),
             (NamespaceLimits { apparmor: value("1\n"), ..fine.clone() }, "AppArmor", "packaging/apparmor"),
             (NamespaceLimits { seccomp: true, ..fine.clone() }, "seccomp", "seccomp=unconfined"),
-            (fine, "cannot make a user namespace: Operation not permitted", "sudo binfmt-nix register"),
+            (fine, "cannot make a user namespace: Operation not permitted", "sudo binfmt-nix register arm"),
         ];
         for (limits, why, hint) in cases {
             let (text, help) = explained(&limits);
@@ -127,7 +133,7 @@ mod tests {
 
     #[test]
     fn kernels_before_6_7_are_refused() {
-        assert!(check_support((6, 6), true).is_err() && check_support((5, 15), true).is_err());
-        assert!(check_support((6, 7), true).is_ok() && check_support((7, 0), true).is_ok());
+        assert!(check_support((6, 6), true, "arm").is_err() && check_support((5, 15), true, "arm").is_err());
+        assert!(check_support((6, 7), true, "arm").is_ok() && check_support((7, 0), true, "arm").is_ok());
     }
 }

@@ -185,7 +185,11 @@ fn print_report(ui: &Ui, bundle: &BundleReport, to_stdout: bool) {
         return;
     }
     ui.print_result(&text);
-    ui.print_result(&format!("use with: binfmt-nix register SYSTEM… --from {} --sha256 {sha256}", shell_quote(file)));
+    ui.print_result(&format!(
+        "use with: binfmt-nix register {} --from {} --sha256 {sha256}",
+        names.join(" "),
+        shell_quote(file)
+    ));
     if ui.is_json() {
         ui.print_json(bundle);
     }

@@ -18,6 +18,7 @@ use crate::nix::config_show;
 use crate::nix::config_show::NixConfig;
 use crate::nix::machines::{self, BuilderHost};
 use crate::register::facts::Facts;
+use crate::sanitize::command;
 use crate::ui::Ui;
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -33,7 +34,8 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
         ui.print_note("no host key of sshd was found, so the lines have none; other hosts can get it with ssh-keyscan");
     }
     if emulated.is_empty() {
-        ui.print_note("nothing is emulated here; name the systems, or register one: sudo binfmt-nix register SYSTEM");
+        let line = command::tool_as_root("register SYSTEM");
+        ui.print_note(&format!("nothing is emulated here; name the systems, or register one: {line}"));
     }
     let features = context.system_features(&emulated, !named.is_empty());
     let builder = BuilderHost { uri, max_jobs: host::env::processor_count(), features, host_key };
@@ -196,5 +198,5 @@ impl BuilderContext<'_> {
 }
 
 fn register_hint(arch: &Arch) -> String {
-    format!("to configure it: sudo binfmt-nix register {}", arch.target)
+    format!("to configure it: {}", command::tool_as_root(format_args!("register {}", arch.target)))
 }

@@ -13,6 +13,7 @@ use crate::host::Host;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths;
 use crate::register::receipt::Receipt;
+use crate::sanitize::command;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -26,7 +27,7 @@ pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitC
         named_systems(&args.systems)?.0
     };
     if archs.is_empty() {
-        ui.print_note("nothing is registered; name the systems: binfmt-nix nix-conf aarch64");
+        ui.print_note(&format!("nothing is registered; name the systems: {}", command::tool("nix-conf aarch64")));
     }
     let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
     let paths: Vec<PathBuf> =

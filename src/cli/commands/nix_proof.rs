@@ -12,6 +12,7 @@ use crate::register::nix_builds::{self, NixBuilds, SystemBuild};
 use crate::register::plan::Plan;
 use crate::register::receipt::{NixBuild, NixBuildResult, Receipt, System};
 use crate::register::report::{Report, StepReport};
+use crate::sanitize::command;
 use crate::ui::Ui;
 
 /// Builds for those of `systems` that Nix is configured for and has not built for since they were registered. Records
@@ -125,19 +126,23 @@ fn add_to_report(host: &Host, builds: NixBuilds, report: &mut Report) -> Result<
         let systems = builds.interrupted.join(" ");
         report.findings.push(format!(
             "the build by Nix was interrupted and proves nothing; the registration is complete and stays. To repeat \
-             the build: binfmt-nix test {systems} --nix"
+             the build: {}",
+            command::tool_as_root(format_args!("test {systems} --nix"))
         ));
     }
-    let failed: Vec<_> = builds.builds.iter().filter(|build| build.build.result == NixBuildResult::Failed).collect();
+    let failed: Vec<_> = builds.builds.iter().filter(|build| !build.build.is_built()).collect();
     if !failed.is_empty() {
+        report.findings.extend(failed.iter().map(|failed| failed.build.to_string()));
         let facts = Facts::gather(host, &[], None)?;
-        for SystemBuild { target, build } in failed {
-            report.findings.push(build.to_string());
-            let output = builds.outputs.iter().find(|(system, _)| system == target);
-            let output = output.map(|(_, output)| output.as_str()).unwrap_or_default();
-            report.findings.extend(explain(host, &facts, output));
-            report.findings.push(format!("then repeat the build: binfmt-nix test {target} --nix"));
+        for (_, output) in &builds.outputs {
+            let lines = explain(host, &facts, output);
+            // Several systems often have one cause.
+            let new: Vec<_> = lines.into_iter().filter(|line| !report.findings.contains(line)).collect();
+            report.findings.extend(new);
         }
+        let targets: Vec<&str> = failed.iter().map(|failed| failed.target).collect();
+        let line = command::tool_as_root(format_args!("test {} --nix", targets.join(" ")));
+        report.findings.push(format!("then repeat the build: {line}"));
     }
     report.nix_builds.extend(builds.builds);
     Ok(())
@@ -152,7 +157,8 @@ fn explain(host: &Host, facts: &Facts, output: &str) -> Vec<String> {
         lines.extend(advice.repair.into_iter().map(|line| format!("to repair it: {line}")));
     }
     if lines.is_empty() {
-        lines.push("binfmt-nix does not know this message of Nix; binfmt-nix doctor checks this machine".into());
+        let line = command::tool_as_root("doctor");
+        lines.push(format!("binfmt-nix does not know this message of Nix; to check this machine: {line}"));
     }
     lines
 }

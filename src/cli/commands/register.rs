@@ -14,6 +14,7 @@ use crate::cli::commands::{register_in_memory, source, watch};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::config_show;
+use crate::nix::daemon::OutdatedDaemon;
 use crate::paths;
 use crate::qemu::download::Network;
 use crate::qemu::obtain::ResolvedSource;
@@ -82,6 +83,9 @@ fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) 
     let lock = acquire_lock(host, ui, wait)?;
     let (facts, plan) = plan_registration(request, host, supply)?;
     let mut report = Report::from_plan(&plan);
+    if !plan.steps.contains(&Step::RestartNixDaemon) {
+        report.findings.extend(facts.receipt.running_outdated_daemon().map(OutdatedDaemon::describe));
+    }
     if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
         if plan.steps.iter().any(|step| matches!(step, Step::DownloadEmulators(_))) {
             // On a full disk the record is missing, and other runs cannot say what they wait for.

@@ -25,7 +25,7 @@ use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::emulators::{self, Emulator, Storage};
 use crate::qemu::obtain::{ObtainContext, SystemRequest};
 use crate::register::receipt::Receipt;
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, command};
 use crate::ui::Ui;
 
 /// Replaces this process by the command; returns only if the command cannot be started.
@@ -34,9 +34,10 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
         return Err(Error::Usage("run acts on this machine, so it cannot be combined with --root".into()));
     }
     let (machine, kernel) = crate::host::env::kernel_release();
-    limits::check_support(kernel, host.exists(Path::new("/proc/self")))?;
     let machine_table = table::read_table(host)?;
     let mut archs = requested_systems(args, &machine, &machine_table)?;
+    let targets: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
+    limits::check_support(kernel, host.exists(Path::new("/proc/self")), &targets.join(" "))?;
     let mapping = choose_id_mapping(host, args.map_root)?;
     let (source, network) = source::parse_source(&args.source_args, archs.len())?;
     let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
@@ -142,8 +143,8 @@ fn warn_about_nix_daemon(host: &Host, ui: &Ui, program: &OsStr, words: &[OsStrin
         let systems: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
         ui.print_note(&format!(
             "the nix-daemon builds for this machine's store outside of this namespace, so these builds are not emulated; \
-             use a store of your own (--store ~/store), or register the systems: sudo binfmt-nix register {}",
-            systems.join(" ")
+             use a store of your own (--store ~/store), or register the systems: {}",
+            command::tool_as_root(format_args!("register {}", systems.join(" ")))
         ));
     }
 }

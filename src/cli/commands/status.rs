@@ -15,6 +15,7 @@ use crate::nix::config_show;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
+use crate::sanitize::command;
 use crate::ui::Ui;
 use crate::ui::table::TextTable;
 
@@ -31,7 +32,8 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
-            "the machine's own table cannot be seen here: {why}; status --check SYSTEM tests what runs here"
+            "the machine's own table cannot be seen here: {why}; {} tests what runs here",
+            command::tool("status --check SYSTEM")
         ));
     }
     Ok(ExitCode::Ok)
@@ -67,6 +69,9 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
              complete it, or undo everything (what is kept is reported), by: {}",
             shell.tool_command("unregister all")
         ));
+    }
+    if let Some(daemon) = &status.outdated_daemon {
+        ui.print_warning(&daemon.describe());
     }
     match &status.holder {
         Some(holder) => {

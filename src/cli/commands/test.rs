@@ -46,6 +46,9 @@ fn select_foreign(facts: &Facts, requested: Vec<&'static Arch>, all: bool) -> Re
 }
 
 fn print_report(ui: &Ui, report: &VerifyReport) {
+    if let Some(daemon) = &report.outdated_daemon {
+        ui.print_warning(&daemon.describe());
+    }
     if report.systems.is_empty() {
         ui.print_warning(
             "no system is registered in the table that is visible here, so nothing was proven; test SYSTEM tests one",

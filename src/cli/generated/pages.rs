@@ -98,6 +98,13 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
     ),
 ];
 
+/// Builds of nixpkgs that work with the default settings of Nix. tests/e2e runs those of the README.
+const NIX_BUILD: &str = "nix-build '<nixpkgs>' -A hello --argstr system aarch64-linux";
+const NIX_BUILD_OF_FLAKE: &str =
+    "nix build --extra-experimental-features 'nix-command flakes' nixpkgs#legacyPackages.aarch64-linux.hello";
+const EXPLAIN_NIX_BUILD: &str =
+    "nix-build '<nixpkgs>' -A hello --argstr system aarch64-linux 2>&1 | binfmt-nix doctor -";
+
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
@@ -107,17 +114,13 @@ pub(super) const PAGES: [Page; 12] = [
         examples: &[
             (
                 "Make programs and Nix builds for aarch64 work on this machine:",
-                &["sudo binfmt-nix register aarch64", "nix build .#packages.aarch64-linux.hello"],
+                &["sudo binfmt-nix register aarch64", NIX_BUILD, NIX_BUILD_OF_FLAKE],
             ),
             ("Undo it:", &["sudo binfmt-nix unregister aarch64"]),
             ("Run one program, without root and without a trace:", &["binfmt-nix run --system aarch64 -- ./a-program"]),
             (
                 "Find out why something does not work:",
-                &[
-                    "binfmt-nix doctor",
-                    "nix build .#packages.aarch64-linux.hello 2>&1 | binfmt-nix doctor -",
-                    "binfmt-nix explain ./a-program",
-                ],
+                &["binfmt-nix doctor", EXPLAIN_NIX_BUILD, "binfmt-nix explain ./a-program"],
             ),
         ],
         more: &[
@@ -234,7 +237,7 @@ pub(super) const PAGES: [Page; 12] = [
                 "Run a program, or build with Nix in a store of your own:",
                 &[
                     "binfmt-nix run --system aarch64 -- ./a-program",
-                    "binfmt-nix run -s aarch64 -- nix build --store ~/store .#packages.aarch64-linux.hello",
+                    "binfmt-nix run -s aarch64 -- nix-build --store ~/store '<nixpkgs>' -A hello --argstr system aarch64-linux",
                 ],
             ),
             ("A shell in which programs of every known system run:", &["binfmt-nix run --all"]),
@@ -295,10 +298,7 @@ pub(super) const PAGES: [Page; 12] = [
             ),
             (
                 "Explain a message, or the output of a build:",
-                &[
-                    "binfmt-nix doctor \"exec /bin/sh: exec format error\"",
-                    "nix build .#packages.aarch64-linux.hello 2>&1 | binfmt-nix doctor -",
-                ],
+                &["binfmt-nix doctor \"exec /bin/sh: exec format error\"", EXPLAIN_NIX_BUILD],
             ),
         ],
         see: &["binfmt-nix-explain(8)", "binfmt-nix-test(8)"],

@@ -28,9 +28,17 @@ fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
             "entries that are registered here are visible only here, and end with it; entries of the machine must be \
              registered outside, and work in here, too, if they have flag F",
         )
-        .with_repair("sudo binfmt-nix register SYSTEM   # on the machine itself")
+        .with_repair(format!("sudo binfmt-nix register {}   # on the machine itself", systems_of(snapshot)))
     };
     own.then(occurrence).into_iter().collect()
+}
+
+/// Returns the systems that run here or are registered, for a command on another machine.
+fn systems_of(snapshot: &Snapshot) -> String {
+    let running = snapshot.emulated_systems().map(|(arch, _)| arch.target);
+    let all: std::collections::BTreeSet<&str> =
+        running.chain(snapshot.registered_systems().map(|(arch, _)| arch.target)).collect();
+    if all.is_empty() { "SYSTEM".into() } else { all.into_iter().collect::<Vec<_>>().join(" ") }
 }
 
 /// The container mounted the table itself, because the machine never did. Since Linux 6.7 the entries end with the last
@@ -65,7 +73,7 @@ fn check_lxc(snapshot: &Snapshot) -> Vec<Occurrence> {
             "this is an LXC container, which may not register anything",
             "AppArmor and the kernel reserve the table for the host; the host's entries with flag F work in here",
         )
-        .with_repair("sudo binfmt-nix register SYSTEM   # on the host of the container")
+        .with_repair(format!("sudo binfmt-nix register {}   # on the host of the container", systems_of(snapshot)))
     };
     refused.then(occurrence).into_iter().collect()
 }
@@ -85,7 +93,7 @@ fn check_wsl(snapshot: &Snapshot) -> Vec<Occurrence> {
              boot rule restores the entry permanently",
         )
         .with_repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
-        .with_repair("sudo systemctl restart systemd-binfmt")
+        .with_repair(snapshot.shell.as_root("systemctl restart systemd-binfmt"))
     };
     wsl_entry_missing.then(occurrence).into_iter().collect()
 }

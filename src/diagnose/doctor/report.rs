@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::table::Table;
-use crate::sanitize::escape_line;
+use crate::sanitize::{command, escape_line};
 use crate::ui::quantity::count;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
@@ -71,7 +71,11 @@ impl DoctorReport {
             lines.push(String::new());
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
-        let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
+        let repairs = if fixable > 0 {
+            format!("; {} repairs {fixable}", command::tool_as_root("doctor --fix"))
+        } else {
+            String::new()
+        };
         lines.extend(gaps);
         lines.push(format!("{} in {}{repairs}", count(self.findings.len(), "finding"), count(self.checks, "check")));
         lines

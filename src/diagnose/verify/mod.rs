@@ -21,6 +21,7 @@ use crate::diagnose::repair::RepairFacts;
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
 use crate::diagnose::verify::running_binary::{RunningBinary, interpreter_path};
 use crate::host::{self, Host};
+use crate::nix::daemon::OutdatedDaemon;
 use crate::qemu::binary;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::{Owner, owner_of};
@@ -37,6 +38,8 @@ pub struct VerifyReport {
     pub proven: bool,
     /// One element for each system.
     pub systems: Vec<SystemVerification>,
+    /// The nix-daemon that `register` could not restart, and that still has its old settings; null if there is none.
+    pub outdated_daemon: Option<OutdatedDaemon>,
 }
 
 /// The checks of one system.
@@ -114,7 +117,8 @@ pub fn verify_systems(
 ) -> VerifyReport {
     let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, nix_builds)).collect();
     let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
-    VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems }
+    let outdated_daemon = facts.receipt.running_outdated_daemon().cloned();
+    VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems, outdated_daemon }
 }
 
 fn verify_system(

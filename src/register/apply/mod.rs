@@ -109,7 +109,9 @@ impl<'a> Apply<'a> {
         match attempt {
             Ok(()) => {
                 if plan.steps.contains(&Step::RestartNixDaemon) {
-                    self.restart_daemon();
+                    // The registration is complete. A failure here does not undo it.
+                    let saved = self.restart_daemon();
+                    self.findings.extend(saved.err().map(|error| error.to_log_text()));
                 }
                 Ok(self.finish())
             }
@@ -164,10 +166,7 @@ impl<'a> Apply<'a> {
             Step::AddEntry { arch, rule, replaces } => self.add_entry(arch, rule, replaces.as_ref()),
             Step::VerifyForeignEntry(arch) => self.verify_foreign_entry(arch),
             Step::AddInclude(path) => self.add_include(path),
-            Step::RestartNixDaemon => {
-                self.restart_daemon();
-                Ok(())
-            }
+            Step::RestartNixDaemon => self.restart_daemon(),
             Step::RemoveInclude { path, newline_added, created } => self.remove_include(path, *newline_added, *created),
             Step::RemoveFile(path) => self.remove_file(path),
             Step::RemoveDir(path) => self.remove_dir(path),
@@ -191,13 +190,20 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Restarts the nix-daemon and notes the result.
-    fn restart_daemon(&mut self) {
+    /// Restarts the nix-daemon, and notes the result. The receipt names a daemon that could not be restarted, until
+    /// another run writes it.
+    fn restart_daemon(&mut self) -> Result<()> {
+        self.receipt.outdated_daemon = None;
         match daemon::restart_daemon(self.host) {
             DaemonRestart::NotRunning => {}
             DaemonRestart::Done(line) => self.notes.push(format!("restarted the nix-daemon ({line})")),
-            DaemonRestart::ByHand(why) => self.findings.push(why),
+            DaemonRestart::ByHand { daemon, why } => {
+                self.receipt.outdated_daemon = daemon;
+                self.findings.push(why);
+            }
         }
+        // Without systems and records the receipt does not exist any more.
+        if self.receipt.is_spent() { Ok(()) } else { self.save_receipt() }
     }
 
     fn finish(self) -> ApplyResult {

@@ -10,6 +10,7 @@ use crate::binfmt::table;
 use crate::binfmt::table::is_same_rule;
 use crate::error::{Error, Result};
 use crate::host::Backup;
+use crate::sanitize::command;
 
 /// Action that undoes one step. Each action is also correct if the step had no effect.
 #[derive(Debug)]
@@ -64,7 +65,10 @@ impl Apply<'_> {
         let saved = if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() };
         match saved {
             Ok(()) if complete => self.ui.print_note("nothing was changed: all completed steps were undone"),
-            Ok(()) => self.ui.print_warning("not everything could be undone; run: binfmt-nix unregister all"),
+            Ok(()) => self.ui.print_warning(&format!(
+                "not everything could be undone; run: {}",
+                command::tool_as_root("unregister all")
+            )),
             Err(error) => self.ui.print_warning(&format!("while undoing: {error}")),
         }
     }

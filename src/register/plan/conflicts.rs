@@ -13,7 +13,7 @@ use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
-use crate::sanitize::text_of_bytes;
+use crate::sanitize::{command, text_of_bytes};
 
 /// Consequence of the entries of other tools for one system.
 #[derive(Debug)]
@@ -147,6 +147,6 @@ pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, own_name: Option<&st
     let free = names.iter().find(|name| !facts.table.has_entry(name));
     free.cloned().ok_or_else(|| Error::Conflict {
         what: format!("both names that binfmt-nix gives an entry, {}, exist already", names.join(" and ")),
-        hint: "run binfmt-nix status to see the entries, and remove the one that is not needed".into(),
+        hint: format!("{} shows the entries; remove the one that is not needed", command::tool("status")),
     })
 }

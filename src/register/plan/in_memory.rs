@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::register::facts::{Facts, in_memory_entry_name};
 use crate::register::plan::conflicts::{Conflict, classify_conflicts, conflict_error};
 use crate::register::request::RegisterRequest;
+use crate::sanitize::command;
 
 /// Changes that a registration without files has to make.
 #[derive(Debug, Default)]
@@ -81,7 +82,7 @@ fn plan_system(
         None if in_memory.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {
             return Err(Error::Conflict {
                 what: format!("another tool's entry has the name {}", in_memory_entry_name(arch)),
-                hint: "run binfmt-nix status to see the entries, and remove the one that is not needed".into(),
+                hint: format!("{} shows the entries; remove the one that is not needed", command::tool("status")),
             });
         }
         None => {
@@ -115,9 +116,9 @@ fn registered_with_files_error(request: &RegisterRequest, arch: &Arch) -> Error 
     Error::Conflict {
         what: format!("{} is registered with files and {}", arch.target, flag_text(!request.credentials)),
         hint: format!(
-            "to register it with files and {}, run: binfmt-nix register {}{option}",
+            "to register it with files and {}, run: {}",
             flag_text(request.credentials),
-            arch.target
+            command::tool_as_root(format_args!("register {}{option}", arch.target))
         ),
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
+use crate::nix::daemon::OutdatedDaemon;
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 use crate::sha256::Sha256;
 
@@ -35,6 +36,9 @@ pub struct Receipt {
     pub systems: BTreeMap<String, System>,
     /// Records of the artifacts, oldest first.
     pub records: Vec<Record>,
+    /// Nix-daemon that could not be restarted after its settings were changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outdated_daemon: Option<OutdatedDaemon>,
 }
 
 /// Registered system.
@@ -194,7 +198,7 @@ impl System {
 
 impl Default for Receipt {
     fn default() -> Self {
-        Self { version: VERSION, systems: BTreeMap::new(), records: Vec::new() }
+        Self { version: VERSION, systems: BTreeMap::new(), records: Vec::new(), outdated_daemon: None }
     }
 }
 
@@ -258,6 +262,11 @@ impl Receipt {
         let mut text = serde_json::to_vec_pretty(self).map_err(receipt_error)?;
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Returns the nix-daemon that still has its old settings, if it has not ended.
+    pub fn running_outdated_daemon(&self) -> Option<&OutdatedDaemon> {
+        self.outdated_daemon.as_ref().filter(|daemon| daemon.is_running())
     }
 
     /// Returns the records of one system, oldest first.

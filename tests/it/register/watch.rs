@@ -126,7 +126,7 @@ fn a_taken_name_is_reported_until_it_is_free() {
     drop(lock);
     held.says("removed system=aarch64");
     let failed = held.says("error failed what=register error=\"another tool's entry has the name binfmt-nix-aarch64\"");
-    assert!(failed.contains("hint=\"run binfmt-nix status to see the entries"), "{failed}");
+    assert!(failed.contains("status shows the entries; remove the one"), "{failed}");
     assert_eq!(tree.entries(), [IN_MEMORY]);
     tree.write_kernel(IN_MEMORY, "-1");
     held.says("info registered system=aarch64");

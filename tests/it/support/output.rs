@@ -33,6 +33,11 @@ impl From<Output> for Done {
     }
 }
 
+/// Commands in the output have the path of the tool, because it is in no directory of PATH.
+fn contains(output: &str, text: &str) -> bool {
+    output.contains(text) || output.replace(TOOL, "binfmt-nix").contains(text)
+}
+
 impl Done {
     /// Checks the exit status.
     #[track_caller]
@@ -48,17 +53,17 @@ impl Done {
         self
     }
 
-    /// Checks that stderr contains the text.
+    /// Checks that stderr contains the text. The text may have the name of the tool instead of its path.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.err.contains(text), "does not say {text:?}: {self:#?}");
+        assert!(contains(&self.err, text), "does not say {text:?}: {self:#?}");
         self
     }
 
-    /// Checks that stdout contains the text.
+    /// Checks that stdout contains the text. The text may have the name of the tool instead of its path.
     #[track_caller]
     pub(crate) fn prints(self, text: &str) -> Self {
-        assert!(self.out.contains(text), "does not print {text:?}: {self:#?}");
+        assert!(contains(&self.out, text), "does not print {text:?}: {self:#?}");
         self
     }
 
@@ -69,10 +74,11 @@ impl Done {
         self
     }
 
-    /// All of stdout as one JSON document of version 1 that matches its schema.
+    /// All of stdout as one JSON document of version 1 that matches its schema, with the name of the tool instead of its
+    /// path.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
-        let value: serde_json::Value = match serde_json::from_str(&self.out) {
+        let value: serde_json::Value = match serde_json::from_str(&self.out.replace(TOOL, "binfmt-nix")) {
             Ok(value) => value,
             Err(error) => panic!("stdout is not one JSON document: {error}: {self:#?}"),
         };

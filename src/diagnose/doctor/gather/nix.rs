@@ -16,6 +16,7 @@ use crate::nix::settings::{LineFault, Settings, VARIABLE};
 use crate::nix::{ConfState, daemon, user_files};
 use crate::paths::NIX_DIR;
 use crate::register::facts::Facts;
+use crate::sanitize::command;
 
 pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
@@ -28,7 +29,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     let machine = gather_machine(host, &settings);
     let has_builders = settings.last_word(&["builders"]).is_some() || host.exists(&Path::new(NIX_DIR).join("machines"));
     Some(NixSnapshot {
-        restart: daemon.map(|pid| daemon::restart_command(host, pid)),
+        restart: daemon.map(|pid| command::shell_line_as_root(&daemon::restart_command(host, pid))),
         conf: facts.nix.conf.clone(),
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
         daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),

@@ -14,7 +14,7 @@ use crate::diagnose::doctor::snapshot::{NixSnapshot, interpreter_path, system_na
 use crate::diagnose::doctor::{Finding, Snapshot};
 use crate::nix::conf::required_features;
 use crate::nix::settings::SettingLine;
-use crate::sanitize::{AsText as _, shell_quote};
+use crate::sanitize::{AsText as _, command, shell_quote};
 use crate::ui::quantity::count;
 
 /// The maximum number of findings about systems that are listed if the text names no system.
@@ -264,7 +264,7 @@ impl Subject<'_> {
     fn read_command(&self, words: &str) -> String {
         match &self.snapshot.shell.root {
             Some(_) => self.snapshot.shell.tool_command(words),
-            None => format!("binfmt-nix {words}"),
+            None => command::tool(words),
         }
     }
 

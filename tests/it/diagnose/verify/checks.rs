@@ -121,7 +121,7 @@ fn json_fields_are_the_documented_ones() {
     let report = tree.run(&["--json", "test", "aarch64"]).exits(0).json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(keys(&report), are(&["version", "proven", "systems"]));
+    assert_eq!(keys(&report), are(&["version", "proven", "systems", "outdated_daemon"]));
     let system = &report["systems"][0];
     assert_eq!(
         keys(system),
