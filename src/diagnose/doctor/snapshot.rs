@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub boot: Boot,
     /// Foreign setuid programs called sudo in the images of containers.
     pub foreign_sudo: BTreeMap<&'static str, PathBuf>,
+    /// Setuid programs of this machine, each with its first bytes.
+    pub setuid_programs: Vec<(PathBuf, Vec<u8>)>,
     /// Nix; `None` if it was not found.
     pub nix: Option<NixSnapshot>,
 }
@@ -195,6 +197,7 @@ impl Default for Snapshot {
             trials: BTreeMap::new(),
             boot: Boot::default(),
             foreign_sudo: BTreeMap::new(),
+            setuid_programs: Vec::new(),
             nix: None,
         }
     }

@@ -14,6 +14,7 @@ pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) 
     match explanation.verdict {
         ExecVerdict::Native
         | ExecVerdict::Emulated
+        | ExecVerdict::Interpreted
         | ExecVerdict::Unknown
         | ExecVerdict::OtherOs
         | ExecVerdict::CutOff
