@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     let private: Vec<String> = words.iter().cloned().chain(shown).chain(commands::mirror_of_environment()).collect();
     let code = match Cli::parse_words(&words) {
         Err(error) => {
-            let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+            let json = words
+                .iter()
+                .take_while(|word| *word != "--")
+                .any(|word| word == "--json" || word.starts_with("--json="));
             Ui::new(json, &private).print_usage(&error)
         }
         Ok(cli) => {

@@ -50,6 +50,58 @@ fn every_link_of_a_document_leads_to_a_file() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Nouns that texts of the program count; those that `count` gets are added.
+const COUNTED: [&str; 12] =
+    ["byte", "file", "entry", "rule", "line", "system", "finding", "check", "layer", "link", "derivation", "second"];
+
+/// A number that is not a constant may be 1. `ui::quantity::count` writes its noun, too.
+#[test]
+fn numbers_in_messages_are_written_with_their_noun() {
+    let sources: Vec<_> = texts().into_iter().filter(|(name, _)| name.starts_with("src/")).collect();
+    let given = |text: &str| {
+        let calls = text
+            .split("count(")
+            .skip(1)
+            .filter_map(|call| call.split_once(", \"")?.1.split('"').next().map(str::to_owned));
+        calls
+            .filter(|noun| noun.len() > 2 && noun.chars().all(|c| c.is_ascii_lowercase() || c == ' '))
+            .collect::<Vec<_>>()
+    };
+    let nouns = sources.iter().flat_map(|(_, text)| given(text)).chain(COUNTED.map(str::to_owned));
+    let plurals: Vec<String> = nouns.map(|noun| plural(&noun)).collect();
+    assert!(plurals.len() > 20 && plurals.contains(&"entries".to_owned()), "{plurals:?}");
+    let mut hits = Vec::new();
+    for (name, text) in &sources {
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        hits.extend(
+            lines
+                .filter(|(_, line)| counts_by_itself(line, &plurals))
+                .map(|(at, line)| format!("{name}:{}: {line}", at + 1)),
+        );
+    }
+    assert!(hits.is_empty(), "use ui::quantity::count: {hits:#?}");
+    let found = |line| counts_by_itself(line, &plurals);
+    assert!(found("\"{} files\"") && found("{number} boot rules,") && found("it has {0} entries"));
+    assert!(!found("{MAX_FILES} files") && !found("{name} file") && !found("{x}: files"));
+}
+
+fn plural(noun: &str) -> String {
+    noun.strip_suffix('y').map_or_else(|| format!("{noun}s"), |stem| format!("{stem}ies"))
+}
+
+/// Whether a placeholder that is not a constant is followed by one of these nouns.
+fn counts_by_itself(line: &str, plurals: &[String]) -> bool {
+    let parts: Vec<&str> = line.split("} ").collect();
+    parts.iter().zip(parts.iter().skip(1)).any(|(before, after)| {
+        let name = before.rsplit('{').next().unwrap_or_default();
+        let is_constant = name.chars().any(|c| c.is_ascii_uppercase()) && !name.chars().any(|c| c.is_ascii_lowercase());
+        let is_counted = |noun: &String| {
+            after.strip_prefix(noun.as_str()).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        };
+        !is_constant && !name.contains(' ') && plurals.iter().any(is_counted)
+    })
+}
+
 #[test]
 fn phrases_are_found_across_lines_and_outside_of_their_exceptions() {
     let list = ["blue", "is red | there is red"].map(Banned::parse);

@@ -3,12 +3,15 @@
 //!
 //! This room knows neither QEMU nor Nix nor the receipt.
 
+pub mod access;
 pub mod boot;
 pub mod boot_reader;
 pub mod boot_sysctl;
 pub mod container;
+pub mod harm;
 pub mod in_memory;
 pub mod native;
 pub mod probe;
+pub mod shell;
 pub mod table;
 pub mod userns;

@@ -130,18 +130,9 @@ fn read_entry_file(host: &Host, path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Checks, before anything is changed, that entries may be registered here.
-pub fn check_writable(host: &Host) -> Result<()> {
-    let register = host.real_path(&entry_path("register"));
-    match nix::unistd::access(&register, nix::unistd::AccessFlags::W_OK) {
-        Ok(()) => Ok(()),
-        Err(errno) => Err(Error::Unsupported {
-            what: format!("cannot write {}: {}", register.as_text(), errno.desc()),
-            hint: "in a container, start it with --privileged, or register on the host: \
-                   entries with flag F work inside containers too"
-                .into(),
-        }),
-    }
+/// Whether the table is mounted read-only, as it is in many containers.
+pub fn is_read_only(host: &Host, table: &Table) -> bool {
+    matches!(table, Table::Mounted { .. }) && host.is_read_only_fs(Path::new(DIR))
 }
 
 /// Mounts the table. Since Linux 5.17 the module creates the directory (commit 3ba442d5331f). Without the directory

@@ -16,7 +16,7 @@ use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::other_entries::{OtherEntry, list_other_entries};
 use crate::diagnose::verify;
-use crate::diagnose::verify::cause::VerifyContext;
+use crate::diagnose::verify::cause::{Cause, VerifyContext};
 use crate::diagnose::verify::running_binary;
 use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
 use crate::host::Host;
@@ -86,6 +86,8 @@ pub struct SystemStatus {
     pub nix_build: Option<NixBuild>,
     /// The problem, if there is one.
     pub detail: Option<String>,
+    /// The commands that repair it, in order.
+    pub repair: Vec<String>,
 }
 
 /// Whether a system's programs run.
@@ -144,14 +146,16 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
     }
     let mut trial = match context.entry {
         Some(_) => try_system(&context),
-        None => SystemTrial::without_trial(Health::Missing, (!has_artifacts).then(|| missing_text(arch))),
+        None => SystemTrial::without_trial(Health::Missing, Some(missing_cause(&context, has_artifacts))),
     };
     let binary = match (context.entry, trial.running.take()) {
         (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
         _ => RunningBinary::default(),
     };
     let stale = context.entry.and_then(|entry| running_binary::describe_replaced(entry, &binary));
-    let detail = trial.detail.or(stale).or_else(|| has_artifacts.then(|| interrupted_text(arch)));
+    let stale = stale.map(|why| Cause { why, repair: Vec::new() });
+    let problem = trial.problem.or(stale).or_else(|| has_artifacts.then(|| missing_cause(&context, true)));
+    let problem = problem.or_else(|| nix_not_configured(host, facts, &context, registered?));
     Some(SystemStatus {
         system: arch.target,
         state: trial.state,
@@ -170,7 +174,8 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
             .filter(|_| !arch.nix_systems.is_empty())
             .map(|config| config.is_complete_for(arch.nix_systems)),
         nix_build: registered.and_then(|system| system.nix_build.clone()),
-        detail: detail.or_else(|| nix_not_configured(host, facts, arch, registered?)),
+        repair: problem.as_ref().map(|problem| problem.repair.clone()).unwrap_or_default(),
+        detail: problem.map(|problem| problem.why),
         qemu: binary.qemu,
         sha256: binary.sha256,
         on_disk: binary.on_disk,
@@ -209,20 +214,21 @@ pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
     // The host of a container may have the entry.
     let missing = context.entry.is_none() && trial.state == Health::Broken;
     let state = if missing { Health::Missing } else { trial.state };
-    CheckReport { version: 1, system: arch.target, state, detail: trial.detail.or(stale) }
+    let detail = trial.problem.map(|problem| problem.why).or(stale);
+    CheckReport { version: 1, system: arch.target, state, detail }
 }
 
 /// The result of the probe.
 struct SystemTrial {
     state: Health,
-    detail: Option<String>,
+    problem: Option<Cause>,
     in_chroot: Option<bool>,
     running: Option<File>,
 }
 
 impl SystemTrial {
-    fn without_trial(state: Health, detail: Option<String>) -> Self {
-        Self { state, detail, in_chroot: None, running: None }
+    fn without_trial(state: Health, problem: Option<Cause>) -> Self {
+        Self { state, problem, in_chroot: None, running: None }
     }
 }
 
@@ -230,27 +236,31 @@ impl SystemTrial {
 fn try_system(context: &VerifyContext) -> SystemTrial {
     let in_chroot_result = isolated::run_isolated(Isolation::Chroot, context.arch);
     if let ProbeResult::Ran(ProbeOutput { program, .. }) = in_chroot_result {
-        return SystemTrial { state: Health::Works, detail: None, in_chroot: Some(true), running: program };
+        return SystemTrial { state: Health::Works, problem: None, in_chroot: Some(true), running: program };
     }
     let direct = probe::run_direct(context.arch);
     let ProbeResult::Ran(ProbeOutput { program, .. }) = direct else {
         let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
-        return SystemTrial::without_trial(state, Some(context.direct_cause(&direct).why));
+        return SystemTrial::without_trial(state, Some(context.direct_cause(&direct)));
     };
-    let why = context.isolated_cause(&in_chroot_result).why;
-    let (state, in_chroot, detail) = match in_chroot_result {
+    let Cause { why, repair } = context.isolated_cause(&in_chroot_result);
+    let (state, in_chroot, why) = match in_chroot_result {
         ProbeResult::NotRun(_) => (Health::Works, None, format!("a start in a chroot could not be tried: {why}")),
         _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
     };
-    SystemTrial { state, detail: Some(detail), in_chroot, running: program }
+    SystemTrial { state, problem: Some(Cause { why, repair }), in_chroot, running: program }
 }
 
-fn missing_text(arch: &Arch) -> String {
-    let system = arch.target;
-    format!(
-        "the entry was removed, so nothing runs its programs; binfmt-nix register {system} adds it again, unregister \
-         {system} removes the rest"
-    )
+/// Describes a system without an entry in force. `is_unfinished` says that the receipt has artifacts of the system, but
+/// not the system itself.
+fn missing_cause(context: &VerifyContext, is_unfinished: bool) -> Cause {
+    if is_unfinished {
+        return Cause {
+            why: "its registration was interrupted: registering it again completes it, and unregister undoes it".into(),
+            repair: context.repairs.register(context.arch, ""),
+        };
+    }
+    context.inactive_cause().unwrap_or_else(|| Cause { why: "nothing runs its programs".into(), repair: Vec::new() })
 }
 
 /// Whether an unchanged file or entry exists that this tool made for the system.
@@ -260,16 +270,10 @@ fn has_artifacts_of(facts: &Facts, arch: &Arch) -> bool {
         .any(|(record, state)| *state == RecordState::Unchanged && record.target.as_deref() == Some(arch.target))
 }
 
-fn interrupted_text(arch: &Arch) -> String {
-    let system = arch.target;
-    format!(
-        "its registration was interrupted; binfmt-nix register {system} completes it, unregister {system} undoes it"
-    )
-}
-
 /// Describes the problem that Nix was configured for the system, but its files no longer list the system. If this tool
 /// must not change the files, it does not judge them either: only Nix knows its effective settings.
-fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &System) -> Option<String> {
+fn nix_not_configured(host: &Host, facts: &Facts, context: &VerifyContext, registered: &System) -> Option<Cause> {
+    let arch = context.arch;
     let included = match &facts.nix.state {
         ConfState::LeaveAlone(_) => return None,
         ConfState::Absent => false,
@@ -279,8 +283,10 @@ fn nix_not_configured(host: &Host, facts: &Facts, arch: &Arch, registered: &Syst
     let features = conf::required_features(arch.nix_systems);
     let mut wanted = arch.nix_systems.iter().chain(&features);
     let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
-    (registered.configures_nix() && !is_configured)
-        .then(|| format!("Nix is not configured for {0}; run: binfmt-nix register {0}", arch.target))
+    (registered.configures_nix() && !is_configured).then(|| Cause {
+        why: format!("Nix is not configured for {}", arch.target),
+        repair: context.repairs.register(arch, ""),
+    })
 }
 
 impl fmt::Display for Health {

@@ -21,7 +21,9 @@ impl Error {
             }
             Self::NoInterpreter { .. } => "download one with --source download, or name one with --qemu PATH".into(),
             Self::Untrusted(_) => {
-                "make root the owner and remove write permission for group and others (chown root, chmod go-w)".into()
+                "choose a place that only root can change; if no other user needs this one, make root its owner and remove \
+                 write permission for group and others (chown root, chmod go-w)"
+                    .into()
             }
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(

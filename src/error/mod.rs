@@ -44,6 +44,15 @@ pub enum TrustError {
     },
 }
 
+impl TrustError {
+    /// Returns the path of the file or directory.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Owner { path, .. } | Self::Writable { path, .. } => path,
+        }
+    }
+}
+
 /// A failure. The message has what was tried, on what path or name, and what failed; [`Error::hint`] returns what
 /// repairs it.
 #[derive(Debug, thiserror::Error)]

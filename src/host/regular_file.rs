@@ -83,7 +83,7 @@ pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} B"))
 }
 
 /// Opens a path without opening the file, and checks that it is a regular file.

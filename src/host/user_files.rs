@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, fstatvfs};
@@ -113,6 +114,12 @@ pub fn read_head(file: &File, n: u64) -> io::Result<Vec<u8>> {
 /// Checks whether this process may execute an open file, by its mode and its mount (access(2)).
 pub fn check_executable(file: &File) -> io::Result<()> {
     Ok(rustix::fs::accessat(CWD, regular_file::path_of_open(file), Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// Whether this process may change the mode of an open file: it belongs to this process's user, or to root (chmod(2)).
+pub fn may_change_mode(file: &File) -> bool {
+    let (uid, _) = super::env::effective_ids();
+    uid == 0 || file.metadata().is_ok_and(|meta| meta.uid() == uid)
 }
 
 /// Whether an open file is on a file system that is mounted noexec.

@@ -12,6 +12,8 @@ use std::io::{self, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ui::quantity::count;
+
 /// Largest message: more than a correct worker sends, which cuts reasons to 200 characters.
 pub const MAX_MESSAGE: usize = 8 << 10;
 /// Largest number of bytes in one frame.
@@ -133,7 +135,7 @@ fn start_frame(kind: u8, length: u32) -> Result<FrameState, ProtocolError> {
     match kind {
         KIND_BYTES if (1..=MAX_BYTES).contains(&length) => Ok(FrameState::Bytes(length)),
         KIND_MESSAGE if (1..=MAX_MESSAGE).contains(&length) => Ok(FrameState::Message(Vec::new(), length)),
-        KIND_BYTES | KIND_MESSAGE => Err(ProtocolError(format!("a frame of {length} bytes"))),
+        KIND_BYTES | KIND_MESSAGE => Err(ProtocolError(format!("a frame of {}", count(length, "byte")))),
         _ => Err(ProtocolError(format!("a frame of the kind {kind}"))),
     }
 }

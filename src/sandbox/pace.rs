@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::ui::quantity::count;
+
 /// Limits on a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaceLimits {
@@ -31,7 +33,7 @@ pub const MIN_PROGRESS: u64 = 512 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PaceError {
     /// Too little progress
-    #[error("made too little progress: {progress} bytes in {} s", time.as_secs_f32())]
+    #[error("made too little progress: {} in {} s", count(*progress, "byte"), time.as_secs_f32())]
     Slow {
         /// Progress in bytes
         progress: u64,

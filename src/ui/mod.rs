@@ -6,6 +6,7 @@
 //! escapes, and passwords of URLs are hidden ([`sanitize`](crate::sanitize)), whatever text the caller put into it.
 
 pub mod event;
+pub mod quantity;
 pub mod table;
 
 use std::fmt::Display;
@@ -156,10 +157,8 @@ impl Ui {
         drop(write!(anstream::stderr().lock(), "{}", self.hide_secrets(&text)));
         if self.json {
             let plain = anstream::adapter::strip_str(&text).to_string();
-            let mut parts = plain.trim_start_matches("error: ").trim_end().lines().map(str::to_owned);
-            let first = parts.next().unwrap_or_default();
-            let help = parts.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-            self.print_error_document(&ErrorReport::new(first, help, ExitCode::Usage));
+            let (what, help) = split_usage_error(&plain);
+            self.print_error_document(&ErrorReport::new(what, help, ExitCode::Usage));
         }
         ExitCode::Usage
     }
@@ -296,6 +295,18 @@ impl DownloadBar {
     }
 }
 
+/// Splits what clap rendered into the error, which is the first paragraph, and lines of help. A list of all subcommands
+/// also has the hidden ones, and is omitted.
+fn split_usage_error(text: &str) -> (String, Vec<String>) {
+    let text = text.trim().trim_start_matches("error: ");
+    let (what, help) = text.split_once("\n\n").unwrap_or((text, ""));
+    let lines = |text: &str| {
+        let lines = text.lines().map(|line| line.trim().to_owned());
+        lines.filter(|line| !line.is_empty() && !line.starts_with("[subcommands:")).collect::<Vec<_>>()
+    };
+    (lines(what).join(" "), lines(help))
+}
+
 /// Verdicts of `status`, `test`, `doctor` and `explain`, with their colours.
 const VERDICTS: [(&[&str], Style); 3] = [
     (&["works", "proven", "runs", "nothing is wrong"], VERB),
@@ -333,6 +344,16 @@ fn print_styled(style: Style, head: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_of_a_wrong_command_line_has_its_whole_paragraph() {
+        let text =
+            "error: the following arguments were not provided:\n  <FILE>\n\nUsage: x <FILE>\n\nFor more, try --help\n";
+        let help = vec!["Usage: x <FILE>".to_owned(), "For more, try --help".to_owned()];
+        assert_eq!(split_usage_error(text), ("the following arguments were not provided: <FILE>".to_owned(), help));
+        let text = "error: a subcommand is missing\n  [subcommands: a, internal]\n\nUsage: x\n";
+        assert_eq!(split_usage_error(text), ("a subcommand is missing".to_owned(), vec!["Usage: x".to_owned()]));
+    }
 
     #[test]
     fn only_verdicts_are_coloured() {

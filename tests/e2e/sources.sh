@@ -50,7 +50,7 @@ offline_without_anything() {
 }
 
 pruned() {
-    exits 0 env "${joe[@]}" "$tool" cache && says "qemu-aarch64" "1 files" || return 1
+    exits 0 env "${joe[@]}" "$tool" cache && says "qemu-aarch64" "1 file, " || return 1
     exits 0 env "${joe[@]}" "$tool" cache prune && says "removed" || return 1
-    exits 0 env "${joe[@]}" "$tool" cache && says "0 files"
+    exits 0 env "${joe[@]}" "$tool" cache && says "no files"
 }

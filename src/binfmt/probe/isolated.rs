@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use binfmt_magic::Arch;
 
 use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe};
-use crate::binfmt::userns::enter::read_limits;
+use crate::binfmt::userns::enter::{enter_empty_table, read_limits};
 use crate::binfmt::userns::limits;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
@@ -35,10 +35,12 @@ pub enum Isolation {
     Sandbox,
     /// The second half of `Sandbox`: the first process of the new PID namespace.
     Inside,
+    /// A user namespace with an empty table of its own, in which no entry takes the probe.
+    EmptyTable,
 }
 
 impl Isolation {
-    const ALL: [Self; 4] = [Self::Open, Self::Chroot, Self::Sandbox, Self::Inside];
+    const ALL: [Self; 5] = [Self::Open, Self::Chroot, Self::Sandbox, Self::Inside, Self::EmptyTable];
 
     fn name(self) -> &'static str {
         match self {
@@ -46,6 +48,7 @@ impl Isolation {
             Self::Chroot => "chroot",
             Self::Sandbox => "sandbox",
             Self::Inside => "inside",
+            Self::EmptyTable => "empty-table",
         }
     }
 }
@@ -60,7 +63,7 @@ pub fn run_isolated(isolation: Isolation, arch: &Arch) -> ProbeResult {
     let result = match isolation {
         // The probe is not this child, but a child of it.
         Isolation::Sandbox | Isolation::Inside => wait_for_probe(child),
-        Isolation::Open | Isolation::Chroot => finish_probe(child),
+        Isolation::Open | Isolation::Chroot | Isolation::EmptyTable => finish_probe(child),
     };
     result.unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}")))
 }
@@ -109,6 +112,7 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
             host::isolation::unshare_sandbox().map_err(explained)?;
             return run_as_init(system);
         }
+        Isolation::EmptyTable => enter_empty_table(host)?,
         Isolation::Inside => {
             host::isolation::die_with_parent()
                 .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?;
@@ -116,7 +120,7 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
     }
     let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
     let error = match isolation {
-        Isolation::Open => host::isolation::exec_probe(&dir, PROBE_ARGV0),
+        Isolation::Open | Isolation::EmptyTable => host::isolation::exec_probe(&dir, PROBE_ARGV0),
         Isolation::Chroot => {
             host::isolation::enter_chroot(&dir).map_err(|e| isolation_error("enter a chroot", &e))?;
             host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)

@@ -44,6 +44,16 @@ pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], ru
     Ok(lost)
 }
 
+/// Moves this process into a user namespace whose table is empty: the entries of the machine are not in force there.
+pub fn enter_empty_table(host: &Host) -> Result<()> {
+    let explained =
+        |refusal: NamespaceError| limits::explain_refusal(refusal.step, &refusal.source, &read_limits(host));
+    let (uid, gid) = host::env::effective_ids();
+    host::namespaces::unshare_users_and_mounts().map_err(explained)?;
+    host::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?;
+    mount_private_table(host)
+}
+
 /// Starts the process that stays outside, where it has the right to map ids; `None` if the caller maps its own id.
 fn start_mapper(host: &Host, mapping: &IdMapping) -> Result<Option<IdMapper>> {
     match mapping {

@@ -42,6 +42,13 @@ pub fn check_support(kernel: (u32, u32), proc: bool) -> Result<(), Error> {
     })
 }
 
+/// Whether nothing visible keeps this process from making a namespace with a table of its own.
+pub fn may_make_tables(kernel: (u32, u32), is_root: bool, limits: &NamespaceLimits) -> bool {
+    let is_zero = |value: &Option<String>| value.as_deref().map(str::trim) == Some("0");
+    let is_forbidden = is_zero(&limits.max_namespaces) || (!is_root && is_zero(&limits.debian_userns_sysctl));
+    check_support(kernel, limits.proc).is_ok() && !is_forbidden
+}
+
 /// Explains why `step` failed. `step` follows "cannot" in the message.
 pub fn explain_refusal(step: &str, source: &io::Error, limits: &NamespaceLimits) -> Error {
     let what = |why: &str| format!("cannot {step}: {source}{}{why}", if why.is_empty() { "" } else { "; " });

@@ -12,6 +12,7 @@ use crate::qemu::download::cache;
 use crate::qemu::download::cache::{CachedFile, DownloadCache};
 use crate::sanitize::AsText as _;
 use crate::ui::Ui;
+use crate::ui::quantity::count;
 use crate::ui::table::TextTable;
 
 /// Time to wait for a process that downloads into the cache. It is short, because the user can simply try again.
@@ -53,7 +54,8 @@ fn print_cache(ui: &Ui, cache: &DownloadCache, cached: &[CachedFile], removed: b
         }
         ui.print_table(&table);
     }
-    ui.print_result(&format!("{what} in {}: {} files, {}", cache.dir().as_text(), cached.len(), HumanBytes(bytes)));
+    let files = count(cached.len(), "file");
+    ui.print_result(&format!("{what} in {}: {files}, {}", cache.dir().as_text(), HumanBytes(bytes)));
 }
 
 fn file_report(cached: &CachedFile) -> CacheFileReport {

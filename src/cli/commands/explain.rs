@@ -114,7 +114,7 @@ fn print_handler(ui: &Ui, step: &ExecStep) {
 }
 
 fn print_repairs(ui: &Ui, explanation: &Explanation) {
-    if explanation.repairs.is_empty() {
+    if explanation.repairs.is_empty() && explanation.without_root.is_none() {
         let nothing = match explanation.verdict {
             ExecVerdict::Native => "nothing needs to be registered for this file",
             ExecVerdict::Emulated => "nothing needs to be done; binfmt-nix status shows whether its emulator works",
@@ -123,9 +123,16 @@ fn print_repairs(ui: &Ui, explanation: &Explanation) {
         };
         return print_line(ui, nothing);
     }
-    ui.print_result(&"to make it run");
-    for repair in &explanation.repairs {
-        print_line(ui, repair);
+    for (title, lines) in [
+        ("to make it run", explanation.repairs.as_slice()),
+        ("to run it once, without root", explanation.without_root.as_slice()),
+    ] {
+        if !lines.is_empty() {
+            ui.print_result(&title);
+        }
+        for line in lines {
+            print_line(ui, line);
+        }
     }
 }
 

@@ -30,7 +30,9 @@ fn print_table(ui: &Ui) {
     for arch in Arch::ALL {
         let other_names = arch.oci_platforms.iter().chain(arch.debian).chain(arch.uname);
         let mut names: Vec<&str> = Vec::new();
-        for name in other_names.filter(|name| **name != arch.target) {
+        // A name that another system has, as mips64 of `uname -m` on mips64el, names only that one.
+        let is_own = |name: &&&str| Arch::find(name).is_ok_and(|found| found.target == arch.target);
+        for name in other_names.filter(|name| **name != arch.target).filter(is_own) {
             if !names.contains(name) {
                 names.push(name);
             }
@@ -55,13 +57,15 @@ pub(crate) struct SystemList {
 struct SystemRow {
     /// Name of the system in QEMU
     system: &'static str,
+    /// Names by which every command finds the system
+    names: Vec<&'static str>,
     /// Names of the system in Nix
     nix_systems: &'static [&'static str],
     /// Platforms of container images for the system
     oci_platforms: &'static [&'static str],
     /// Names of Debian's architectures for the system
     debian: &'static [&'static str],
-    /// Output of `uname -m` on the system
+    /// Output of `uname -m` on the system; systems of both byte orders may print the same
     uname: &'static [&'static str],
     /// GNU triples of the system
     triples: &'static [&'static str],
@@ -77,8 +81,9 @@ struct SystemRow {
 
 impl SystemList {
     fn new() -> Self {
-        let known = |arch: &Arch| SystemRow {
+        let known = |arch: &'static Arch| SystemRow {
             system: arch.target,
+            names: arch.names(),
             nix_systems: arch.nix_systems,
             oci_platforms: arch.oci_platforms,
             debian: arch.debian,

@@ -6,6 +6,7 @@ use binfmt_magic::Arch;
 
 use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
+use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli;
@@ -55,7 +56,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         let systems: Vec<_> = plan.systems.iter().map(|system_plan| system_plan.arch).collect();
         nix_proof::prove_by_building(host, ui, &systems, args.wait, &mut report)?;
     }
-    let code = print_report(ui, &plan, &report);
+    let code = print_report(ui, &Shell::for_host(host), &plan, &report);
     let Some(setup) = setup else { return Ok(code) };
     let log = &ui.as_log();
     setup.watch_until_signal(
@@ -171,7 +172,7 @@ fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut
 }
 
 /// Prints the report and returns the exit status.
-fn print_report(ui: &Ui, plan: &Plan, report: &Report) -> ExitCode {
+fn print_report(ui: &Ui, shell: &Shell, plan: &Plan, report: &Report) -> ExitCode {
     print_notes(ui, report);
     for system in &report.systems {
         ui.print_result(system);
@@ -179,7 +180,8 @@ fn print_report(ui: &Ui, plan: &Plan, report: &Report) -> ExitCode {
     if report.changed {
         let changed = plan.systems.iter().filter(|system_plan| !system_plan.already || plan.systems.len() == 1);
         let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).collect();
-        ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
+        let undo = shell.tool_command(format_args!("unregister {}", names.join(" ")));
+        ui.print_result(&format!("undo with: {undo}"));
     }
     nix_proof::print_builds(ui, &report.nix_builds);
     finish(ui, report)

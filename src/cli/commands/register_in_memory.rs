@@ -13,6 +13,7 @@ use crate::binfmt::probe;
 use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::probe::isolated;
 use crate::binfmt::probe::isolated::Isolation;
+use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli;
@@ -43,12 +44,12 @@ pub(super) fn run(
     if args.dry_run {
         let (facts, mut plan) = registrar.plan_registration(request)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
-        return Ok(print_report(ui, &build_report(&facts, &plan, &[], false), false));
+        return Ok(print_report(ui, &facts.shell, &build_report(&facts, &plan, &[], false), false));
     }
     check_permission(host, Some(&args.systems))?;
     let setup = watch::prepare_watch(args, host, container, ui)?;
     let report = registrar.register_systems(request, ui)?;
-    let code = print_report(ui, &report, true);
+    let code = print_report(ui, &Shell::for_host(host), &report, true);
     let Some(setup) = setup else { return Ok(code) };
     let log = &ui.as_log();
     setup.watch_until_signal(host, log, request, &report, &mut InMemoryReregister { registrar, request, log })
@@ -181,7 +182,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
     }
 }
 
-fn print_report(ui: &Ui, report: &Report, done: bool) -> ExitCode {
+fn print_report(ui: &Ui, shell: &Shell, report: &Report, done: bool) -> ExitCode {
     print_notes(ui, report);
     for StepReport { verb, what } in report.steps.iter().filter(|_| !done) {
         ui.print_result(&format!("would {verb:<10} {what}"));
@@ -196,7 +197,8 @@ fn print_report(ui: &Ui, report: &Report, done: bool) -> ExitCode {
     }
     if report.changed {
         let names: Vec<_> = report.systems.iter().filter(|line| !line.already).map(|line| line.system).collect();
-        ui.print_result(&format!("undo with: binfmt-nix unregister {}", names.join(" ")));
+        let undo = shell.tool_command(format_args!("unregister {}", names.join(" ")));
+        ui.print_result(&format!("undo with: {undo}"));
     }
     finish(ui, report)
 }

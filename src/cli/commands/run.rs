@@ -35,9 +35,9 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     }
     let (machine, kernel) = crate::host::env::kernel_release();
     limits::check_support(kernel, host.exists(Path::new("/proc/self")))?;
-    let mut archs = requested_systems(args, &machine)?;
-    let mapping = choose_id_mapping(host, args.map_root)?;
     let machine_table = table::read_table(host)?;
+    let mut archs = requested_systems(args, &machine, &machine_table)?;
+    let mapping = choose_id_mapping(host, args.map_root)?;
     let (source, network) = source::parse_source(&args.source_args, archs.len())?;
     let keep = if args.no_cache { Storage::Temporary } else { Storage::Cached };
     let context = ObtainContext { host, ui, network: &network };
@@ -61,10 +61,10 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     Err(Error::Command { command: program.as_text(), source })
 }
 
-fn requested_systems(args: &cli::RunArgs, machine: &str) -> Result<Vec<&'static Arch>> {
+fn requested_systems(args: &cli::RunArgs, machine: &str, table: &Table) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
     let (archs, all) = named_systems(names)?;
-    let native = native::find_native(&archs, machine);
+    let native = native::find_native(&archs, machine, table);
     if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: machine.to_owned() });
     }

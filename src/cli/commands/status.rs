@@ -7,6 +7,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::container::Container;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
+use crate::binfmt::shell::Shell;
 use crate::cli;
 use crate::diagnose::other_entries::OtherEntry;
 use crate::diagnose::status;
@@ -29,7 +30,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     if ui.is_json() {
         ui.print_json(&status);
     } else {
-        print_status(ui, &status, args.verbose);
+        print_status(ui, &status, &facts.shell, args.verbose);
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
@@ -43,7 +44,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
 fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
     let facts = Facts::gather(host, &[], None)?;
-    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine).get(arch.target) {
+    if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine, &facts.table).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
     let checked = status::check_system(&facts, arch);
@@ -56,15 +57,20 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     Ok(if checked.state == Health::Works { ExitCode::Ok } else { ExitCode::Findings })
 }
 
-fn print_status(ui: &Ui, status: &StatusReport, verbose: bool) {
+fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
     if status.systems.is_empty() {
-        ui.print_result(&"no other system is registered; to register one: binfmt-nix register SYSTEM");
+        let register = shell.tool_command("register SYSTEM");
+        ui.print_result(&format!("no other system is registered; to register one: {register}"));
     } else {
         print_systems(ui, status, verbose);
     }
     print_other_entries(ui, &status.other_entries, verbose);
     if status.unfinished {
-        ui.print_note(UNFINISHED);
+        ui.print_note(&format!(
+            "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to \
+             complete it, or undo everything (what is kept is reported), by: {}",
+            shell.tool_command("unregister all")
+        ));
     }
     match &status.holder {
         Some(holder) => {
@@ -104,10 +110,6 @@ fn print_other_entries(ui: &Ui, entries: &[OtherEntry], verbose: bool) {
     }
 }
 
-/// Note for [`StatusReport::unfinished`].
-const UNFINISHED: &str = "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its \
-                          command to complete it, or run binfmt-nix unregister all, which reports what it keeps";
-
 /// Prints a table with one line for each system that fits into 80 columns; paths and digests follow below it.
 fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
     let mut table = TextTable::new(&["SYSTEM", "STATE", "ENTRY", "FLAGS", "QEMU", "BY", "NIX"]);
@@ -136,6 +138,9 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         }
         if let Some(detail) = &system.detail {
             ui.print_note(&format!("{}: {detail}", system.system));
+            for line in &system.repair {
+                ui.print_note(&format!("{}: to repair it, run: {line}", system.system));
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode
 
 /// Selects the systems that this machine does not run natively. Of "all", selects only those with an entry or a record.
 fn select_foreign(facts: &Facts, requested: Vec<&'static Arch>, all: bool) -> Result<Vec<&'static Arch>> {
-    let native = native::find_native(&requested, &facts.machine);
+    let native = native::find_native(&requested, &facts.machine, &facts.table);
     if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {
         return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
     }
@@ -60,7 +60,7 @@ fn print_report(ui: &Ui, report: &VerifyReport) {
                 ProofResult::Untried => "untried",
             };
             ui.print_verdict(&format!("  {result:<8} {}", proof.text));
-            if let Some(repair) = &proof.repair {
+            for repair in &proof.repair {
                 ui.print_result(&format!("  {:<8} repair: {repair}", ""));
             }
         }

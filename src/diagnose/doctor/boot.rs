@@ -40,9 +40,7 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let what = format!("no file registers the entry {} at boot", entry_name(entry));
         let why = "the entry is gone after a restart of the machine or of systemd-binfmt";
-        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
-        let line = snapshot.shell.tool_command(format_args!("register {}{force}", arch.target));
-        Some(Occurrence::for_system(arch, what, why).with_repair(line))
+        Some(Occurrence::for_system(arch, what, why).with_repairs(snapshot.repairs().register(arch, "")))
     });
     occurrences.collect()
 }

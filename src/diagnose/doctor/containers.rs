@@ -15,7 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
 /// is not root in the namespace, as inside `run`, cannot register anything there.
 fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
     let own = snapshot.environment.user_namespace
-        && snapshot.shell.is_root
+        && snapshot.shell.is_process_root()
         && matches!(snapshot.table, Table::Mounted { .. })
         && !snapshot.table.is_empty();
     let occurrence = || {

@@ -31,7 +31,7 @@ fn check_no_fix_binary(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Adds the repair that takes precedence over another tool's entry. Only the user may decide that.
 fn with_override_fix(snapshot: &Snapshot, arch: &'static Arch, occurrence: Occurrence) -> Occurrence {
-    occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
+    occurrence.with_repairs(snapshot.repairs().register(arch, ""))
 }
 
 /// An entry has flag P without support for it. Linux reports P in the auxiliary vector since 5.12 (commit
@@ -90,9 +90,7 @@ fn check_credentials_risk(snapshot: &Snapshot) -> Vec<Occurrence> {
                    with the owner's rights and obeys QEMU_LOG_FILENAME and similar variables";
         let occurrence = Occurrence::for_system(arch, what, why);
         if snapshot.is_ours(entry) {
-            occurrence
-                .with_repair(snapshot.shell.tool_command(format_args!("unregister {}", arch.target)))
-                .with_repair(snapshot.shell.register_command(arch))
+            occurrence.with_repairs(snapshot.repairs().register_anew(arch, ""))
         } else {
             with_override_fix(snapshot, arch, occurrence)
         }
@@ -109,9 +107,8 @@ fn check_credentials_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
         let what = format!("the entry {} has no flag C, and {} is a setuid program", entry_name(entry), sudo.as_text());
         let why = "sudo in such a container fails with \"effective uid is not 0\"; with C, every user who may start it \
                    can write files as root, so this decision is yours";
-        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
-        let line = snapshot.shell.tool_command(format_args!("register {} --credentials{force}", arch.target));
-        Some(Occurrence::for_system(arch, what, why).with_repair(line))
+        let lines = snapshot.repairs().register(arch, " --credentials");
+        Some(Occurrence::for_system(arch, what, why).with_repairs(lines))
     };
     entries.filter_map(occurrence).collect()
 }

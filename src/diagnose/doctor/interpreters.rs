@@ -9,6 +9,8 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, TrialRun, interpreter_path};
+use crate::paths;
+use crate::paths::EMULATOR_DIR;
 use crate::qemu::binary::OLDEST_SUPPORTED;
 use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
@@ -44,7 +46,7 @@ fn with_replace_fix(snapshot: &Snapshot, arch: &'static Arch, entry: &Entry, occ
     if snapshot.is_ours(entry) {
         occurrence.with_register_fix(snapshot, arch)
     } else {
-        occurrence.with_repair(snapshot.shell.tool_command(format_args!("register {} --force", arch.target)))
+        occurrence.with_repairs(snapshot.repairs().register(arch, ""))
     }
 }
 
@@ -108,8 +110,12 @@ fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
                 entry_name(entry)
             );
             let why = "its programs fail with \"Permission denied\", and so does its registration at boot";
-            let line = format!("chmod a+x {}", shell_quote(&interpreter_path(entry).as_text()));
-            Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line))
+            let occurrence = Occurrence::for_system(arch, what, why);
+            if is_own_path(snapshot, interpreter_path(entry)) {
+                with_own_directory_fix(snapshot, arch, occurrence)
+            } else {
+                occurrence.with_repairs(snapshot.repairs().register(arch, ""))
+            }
         });
     occurrences.collect()
 }
@@ -122,8 +128,13 @@ fn check_noexec(snapshot: &Snapshot) -> Vec<Occurrence> {
         let what = format!("{} is on a file system that is mounted noexec, {}", display_path(entry), mount.as_text());
         let why = "its registration fails with \"Permission denied\"; if it was registered before, its programs die of a \
                    segmentation fault";
-        let line = format!("mount -o remount,exec {}", shell_quote(&mount.as_text()));
-        Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.as_root(line)))
+        let occurrence = Occurrence::for_system(arch, what, why);
+        Some(if is_own_path(snapshot, interpreter_path(entry)) {
+            let line = format!("mount -o remount,exec {}", shell_quote(&mount.as_text()));
+            occurrence.with_repair(snapshot.shell.as_root(line))
+        } else {
+            occurrence.with_repairs(snapshot.repairs().register(arch, ""))
+        })
     });
     occurrences.collect()
 }
@@ -170,35 +181,54 @@ fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let what = format!("{} has the SELinux type {kind} instead of bin_t", display_path(entry));
         let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
+        let occurrence = Occurrence::for_system(arch, what, why);
+        if !is_own_path(snapshot, interpreter_path(entry)) {
+            return Some(occurrence.with_repairs(snapshot.repairs().register(arch, "")));
+        }
         let path = shell_quote(&interpreter_path(entry).as_text());
-        let occurrence = Occurrence::for_system(arch, what, why)
-            .with_repair(snapshot.shell.as_root(format_args!("chcon -t bin_t {path}")));
-        let is_repairable = entry.rule.flags.fix_binary && snapshot.is_ours(entry);
-        Some(if is_repairable { occurrence.with_repair(snapshot.shell.register_command(arch)) } else { occurrence })
+        let line = snapshot.shell.as_root(format_args!("chcon -t bin_t {path}"));
+        Some(occurrence.with_repair(line).with_repairs(snapshot.repairs().register(arch, "")))
     });
     occurrences.collect()
 }
 
-/// A user who may change the interpreter runs code as every user who starts a foreign program, root included.
+/// A user who may change the interpreter runs code as every user who starts a foreign program, root included. Often the
+/// interpreter is in /tmp or in a home directory, whose owner and mode are right: they are not changed. Then an entry of
+/// this tool, whose emulator only root can change, takes precedence.
 fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
-        let why = file.distrust.as_ref()?;
+        let distrust = file.distrust.as_ref()?;
         let what = format!("the interpreter of the entry {} can be changed by other users", entry_name(entry));
-        let why =
-            format!("{why}: a changed file runs as every user who starts a {} program, including root", arch.target);
-        Some(with_root_replace_fix(snapshot, entry, Occurrence::for_system(arch, what, why)))
+        let why = format!(
+            "{distrust}: a changed file runs as every user who starts a {} program, including root",
+            arch.target
+        );
+        let occurrence = Occurrence::for_system(arch, what, why);
+        Some(if !snapshot.is_ours(entry) {
+            occurrence.with_repairs(snapshot.repairs().register(arch, ""))
+        } else if is_own_path(snapshot, distrust.path()) {
+            with_own_directory_fix(snapshot, arch, occurrence)
+        } else {
+            let why = format!("{}; binfmt-nix changes nothing below it while that is so", occurrence.why);
+            Occurrence { why, ..occurrence }.with_repair(snapshot.shell.write_command("-1", &entry_name(entry)))
+        })
     });
     occurrences.collect()
 }
 
-fn with_root_replace_fix(snapshot: &Snapshot, entry: &Entry, occurrence: Occurrence) -> Occurrence {
-    let path = interpreter_path(entry);
-    let shown = |path: &Path| shell_quote(&path.as_text());
-    let dirs: Vec<String> = path.ancestors().filter(|above| above.parent().is_some()).map(shown).collect();
-    let dirs = dirs.join(" ");
+/// Whether this tool made the file or directory.
+fn is_own_path(snapshot: &Snapshot, path: &Path) -> bool {
+    path.starts_with(snapshot.shell.real_path(Path::new(EMULATOR_DIR)))
+}
+
+/// Adds the commands that give the directory of emulators and the emulator back to root, and then verify its content.
+fn with_own_directory_fix(snapshot: &Snapshot, arch: &'static Arch, occurrence: Occurrence) -> Occurrence {
+    let paths = [Path::new(EMULATOR_DIR), &paths::interpreter_path(arch)];
+    let paths = paths.map(|path| snapshot.shell.quote_path(path)).join(" ");
     occurrence
-        .with_repair(snapshot.shell.as_root(format_args!("chown root:root {dirs}")))
-        .with_repair(snapshot.shell.as_root(format_args!("chmod go-w {dirs}")))
+        .with_repair(snapshot.shell.as_root(format_args!("chown root:root {paths}")))
+        .with_repair(snapshot.shell.as_root(format_args!("chmod 755 {paths}")))
+        .with_repairs(snapshot.repairs().register(arch, ""))
 }
 
 /// The release of the interpreter is one that maintainers call broken in a thread
@@ -217,9 +247,7 @@ fn check_known_bad(snapshot: &Snapshot) -> Vec<Occurrence> {
         };
         let what = format!("{} is QEMU {version}, which has known bugs", display_path(entry));
         let occurrence = Occurrence::for_system(arch, what, why);
-        let force = if snapshot.is_ours(entry) { "" } else { " --force" };
-        let line = snapshot.shell.tool_command(format_args!("register {} --source download{force}", arch.target));
-        Some(occurrence.with_repair(line))
+        Some(occurrence.with_repairs(snapshot.repairs().register(arch, " --source download")))
     });
     occurrences.collect()
 }

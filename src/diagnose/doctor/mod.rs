@@ -24,7 +24,6 @@ pub mod nix_settings;
 pub mod other_entries;
 pub mod report;
 pub mod rules;
-pub mod shell;
 pub mod snapshot;
 pub mod table;
 #[cfg(test)]
@@ -118,15 +117,17 @@ impl Occurrence {
         self
     }
 
+    fn with_repairs(mut self, lines: Vec<String>) -> Self {
+        self.repair.extend(lines);
+        self
+    }
+
     /// Lets `--fix` register the system again, if this tool registered it with an entry of its own.
     fn with_register_fix(self, snapshot: &Snapshot, arch: &Arch) -> Self {
         let known = snapshot.registered.get(arch.target).is_some_and(|system| !system.adopted);
         let fix = known.then(|| Fix::Register(vec![arch.target]));
-        Self {
-            fix: fix.or(self.fix),
-            repair: [self.repair, vec![snapshot.shell.register_command(arch)]].concat(),
-            ..self
-        }
+        let occurrence = Self { fix: fix.or(self.fix.clone()), ..self };
+        occurrence.with_repairs(snapshot.repairs().register(arch, ""))
     }
 }
 

@@ -90,7 +90,7 @@ fn check_without_emulator(snapshot: &Snapshot) -> Vec<Occurrence> {
         if by_default || snapshot.registered.contains_key(arch.target) {
             return None;
         }
-        let what = format!("Nix accepts builds for {}, but nothing runs their programs", unsupported.join(" "));
+        let what = format!("Nix accepts builds for {}, but nothing runs such programs", unsupported.join(" "));
         let why = "Nix relies on its configuration and never reads the kernel's table: such a build starts, and fails \
                    with \"Exec format error\"";
         Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.register_command(arch)))

@@ -45,9 +45,9 @@ fn describe(entry: &Entry) -> String {
 }
 
 /// A rule that is narrower than a system takes one setuid program of this machine, by its first bytes or its extension.
-/// With C the interpreter gets the rights of the program's owner: this keeps root for the user who could once write the
-/// table (sentinelone.com, "Shadow SUID", 2019; with C on 6.18 measured). Without C the interpreter runs in place of the
-/// program. A rule for all programs of the machine is another finding.
+/// With C the interpreter gets the rights of the program's owner (`binfmt-misc.rst` of the kernel; measured on 6.18): this
+/// keeps root for the user who could write the table once. Without C the interpreter runs instead of the program. A rule
+/// for all programs of the machine is another finding.
 fn check_setuid(snapshot: &Snapshot) -> Vec<Occurrence> {
     let is_native = |entry: &&Entry| systems_matched_by(entry).any(|arch| snapshot.natives.contains(arch.target));
     let entries = snapshot.table.entries().iter().filter(|entry| !is_native(entry));

@@ -6,6 +6,7 @@ use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::table::Table;
 use crate::sanitize::escape_line;
+use crate::ui::quantity::count;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
 #[derive(Debug, Serialize)]
@@ -70,11 +71,9 @@ impl DoctorReport {
             lines.push(String::new());
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
-        let number = self.findings.len();
-        let s = if number == 1 { "" } else { "s" };
         let repairs = if fixable > 0 { format!("; binfmt-nix doctor --fix repairs {fixable}") } else { String::new() };
         lines.extend(gaps);
-        lines.push(format!("{number} finding{s} in {} checks{repairs}", self.checks));
+        lines.push(format!("{} in {}{repairs}", count(self.findings.len(), "finding"), count(self.checks, "check")));
         lines
     }
 }
@@ -117,9 +116,10 @@ impl Urgency {
 
 /// Describes what was examined: only what exists.
 fn describe_scope(snapshot: &Snapshot) -> String {
-    let entries = snapshot.table.entries().len();
+    let (entries, rules) = (snapshot.table.entries().len(), snapshot.boot.rules.len());
     let mut parts = vec![match snapshot.table {
-        Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry", "entries")),
+        Table::Mounted { .. } if entries == 0 => "the kernel's table, which is empty".to_owned(),
+        Table::Mounted { .. } => format!("{} of the kernel's table", count(entries, "entry")),
         Table::NotMounted => "the kernel's table (not mounted; nothing needs it)".to_owned(),
         Table::Offline => "no kernel (a tree below --root has none)".to_owned(),
     }];
@@ -129,17 +129,16 @@ fn describe_scope(snapshot: &Snapshot) -> String {
         _ => parts.push("their interpreters".to_owned()),
     }
     if let systems @ 1.. = snapshot.emulated_systems().count() {
-        parts.push(format!("a program of {}", count(systems, "system", "systems")));
+        parts.push(format!("a program of {}", count(systems, "system")));
     }
-    parts.push(count(snapshot.boot.rules.len(), "boot rule", "boot rules"));
-    parts.push(match &snapshot.nix {
-        None => "no Nix".to_owned(),
-        Some(nix) if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
-        Some(nix) => match &nix.caller {
-            Some(user) if user.view.effective.is_some() => format!("Nix's settings, and those of {}", user.name),
-            _ => "Nix's settings".to_owned(),
-        },
-    });
+    if rules > 0 {
+        parts.push(count(rules, "boot rule"));
+    }
+    parts.extend(snapshot.nix.as_ref().map(|nix| match &nix.caller {
+        _ if nix.machine.effective.is_none() => "the files with Nix's settings".to_owned(),
+        Some(user) if user.view.effective.is_some() => format!("Nix's settings, and those of {}", user.name),
+        _ => "Nix's settings".to_owned(),
+    }));
     format!("examined {}", parts.join(", "))
 }
 
@@ -158,19 +157,10 @@ fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
     if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
         gaps.push(format!("the effective settings of {}: {why}", user.name));
     }
-    if nix.has_daemon && !snapshot.shell.is_root {
+    if nix.has_daemon && !snapshot.shell.is_process_root() {
         gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
     }
     gaps
-}
-
-/// Returns a number with its noun.
-fn count(number: usize, one: &str, many: &str) -> String {
-    match number {
-        0 => format!("no {many}"),
-        1 => format!("1 {one}"),
-        number => format!("{number} {many}"),
-    }
 }
 
 /// The maximum width of a line of text.
@@ -222,6 +212,6 @@ mod tests {
     fn the_report_of_a_healthy_machine_is_one_line() {
         let snapshot = Snapshot::default();
         let lines = DoctorReport::new(&snapshot, Vec::new()).to_lines();
-        assert!(lines[0].starts_with("nothing is wrong: examined no entries"), "{lines:?}");
+        assert!(lines[0] == "nothing is wrong: examined the kernel's table, which is empty", "{lines:?}");
     }
 }

@@ -19,12 +19,20 @@ pub(super) const CHECKS: &[Check] = &[
 /// too, because enabling it has the same effect.
 fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = snapshot.table.entries().iter().filter_map(|entry| {
-        let arch = systems_matched_by(entry).find(|arch| snapshot.natives.contains(arch.target))?;
         let name = entry_name(entry);
-        let what = format!("the entry {name} takes {} programs, which this machine runs natively", arch.target);
+        let native = systems_matched_by(entry).find(|arch| snapshot.natives.contains(arch.target));
+        let what = match (native, snapshot.harmful_entries.get(&name)) {
+            (Some(arch), _) => {
+                format!("the entry {name} takes {} programs, which this machine runs natively", arch.target)
+            }
+            (None, Some(what)) => format!("the entry {name} would take {what}, if it were in force"),
+            (None, None) => return None,
+        };
         let why = "the kernel reads its table first and starts an interpreter for each such program; if the interpreter \
                    is such a program, too, nothing can be started any more (\"Too many levels of symbolic links\")";
-        Some(Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name)))
+        let systems = native.iter().map(|arch| arch.target).collect();
+        let occurrence = Occurrence { systems, ..Occurrence::general(what, why) };
+        Some(occurrence.with_repair(snapshot.shell.write_command("-1", &name)))
     });
     occurrences.collect()
 }
@@ -45,8 +53,7 @@ fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
             entry_name(own_entry)
         );
         let why = "the kernel uses the newest entry that matches, so ours is not used";
-        let line = snapshot.shell.tool_command(format_args!("register {} --force", arch.target));
-        Some(Occurrence::for_system(arch, what, why).with_repair(line))
+        Some(Occurrence::for_system(arch, what, why).with_repairs(snapshot.repairs().register(arch, "")))
     });
     occurrences.collect()
 }
@@ -98,7 +105,7 @@ fn check_never_matches(snapshot: &Snapshot) -> Vec<Occurrence> {
                    that tools copy from each other";
         let occurrence = Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name));
         Some(if snapshot.matching_entry(arch).is_none() {
-            occurrence.with_repair(snapshot.shell.register_command(arch))
+            occurrence.with_repairs(snapshot.repairs().register(arch, ""))
         } else {
             occurrence
         })

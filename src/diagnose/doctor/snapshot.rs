@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
 
-use super::shell::Shell;
 use crate::binfmt::boot::Boot;
+use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::repair::RepairFacts;
+use crate::error::TrustError;
 use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 use crate::qemu::binary::QemuVersion;
@@ -31,6 +33,10 @@ pub struct Snapshot {
     pub has_binfmt_misc: Option<bool>,
     /// Whether `register` can be written; `None` if it was not tried.
     pub writable: Option<bool>,
+    /// Whether the table is mounted read-only.
+    pub is_table_read_only: bool,
+    /// The entries that must not be put in force (see [`harm`](crate::binfmt::harm)).
+    pub harmful_entries: BTreeMap<String, String>,
     /// The environment of the kernel.
     pub environment: Environment,
     /// Targets that the machine runs natively.
@@ -86,8 +92,8 @@ pub struct InterpreterFile {
     pub executable: bool,
     /// The mount point of its file system, if that is mounted noexec.
     pub noexec: Option<PathBuf>,
-    /// The reason why users other than root could change the file.
-    pub distrust: Option<String>,
+    /// The reason why users other than root could change the file, and the directory or file that they can change.
+    pub distrust: Option<TrustError>,
     /// The SELinux label of the file.
     pub label: Option<String>,
     /// The release that the file reports.
@@ -189,6 +195,8 @@ impl Default for Snapshot {
             table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
             writable: Some(true),
+            is_table_read_only: false,
+            harmful_entries: BTreeMap::new(),
             environment: Environment::default(),
             natives: BTreeSet::new(),
             own_entries: BTreeSet::new(),
@@ -204,6 +212,17 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// Returns the facts that decide which commands can work.
+    pub fn repairs(&self) -> RepairFacts<'_> {
+        RepairFacts {
+            shell: &self.shell,
+            table: &self.table,
+            is_read_only: self.is_table_read_only,
+            harmful: &self.harmful_entries,
+            own_entries: self.own_entries.clone(),
+        }
+    }
+
     /// Whether this tool made the entry.
     pub fn is_ours(&self, entry: &Entry) -> bool {
         self.own_entries.contains(&entry_name(entry))

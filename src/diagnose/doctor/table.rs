@@ -73,9 +73,7 @@ fn check_read_only(snapshot: &Snapshot) -> Vec<Occurrence> {
             "the kernel's table cannot be written here",
             "it is mounted read-only, or belongs to another user namespace: register entries outside",
         )
-        .with_repair(
-            snapshot.shell.as_root(format_args!("mount -o remount,rw {}", snapshot.shell.quote_path(DIR.as_ref()))),
-        )
+        .with_repair(snapshot.shell.remount_command())
     };
     read_only.then(occurrence).into_iter().collect()
 }
@@ -89,7 +87,7 @@ fn check_switched_off(snapshot: &Snapshot) -> Vec<Occurrence> {
             "0 was written to its status: every entry is ignored, and every foreign program fails with \"Exec format \
              error\"",
         )
-        .with_repair(snapshot.shell.write_command("1", "status"))
+        .with_repairs(snapshot.shell.switch_on_commands(&snapshot.table, &snapshot.harmful_entries))
     };
     snapshot.table.is_switched_off().then(occurrence).into_iter().collect()
 }
@@ -102,16 +100,17 @@ fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = disabled_entries.filter_map(|entry| {
         let arch = crate::diagnose::doctor::snapshot::systems_matched_by(entry)
             .find(|arch| !snapshot.natives.contains(arch.target))?;
-        if snapshot.matching_entry(arch).is_some() {
+        let name = entry_name(entry);
+        if snapshot.matching_entry(arch).is_some() || snapshot.harmful_entries.contains_key(&name) {
             return None;
         }
-        let name = entry_name(entry);
         let why = "0 was written to it: the kernel skips it, and no other entry takes these programs";
         let occurrence = Occurrence::for_system(arch, format!("the entry {name} is disabled"), why);
         Some(if snapshot.is_ours(entry) {
             occurrence.with_register_fix(snapshot, arch)
         } else {
-            occurrence.with_repair(snapshot.shell.write_command("1", &name))
+            let takes = |other: &Entry| other.rule.name == entry.rule.name;
+            occurrence.with_repairs(snapshot.repairs().put_in_force(Some(arch), &takes))
         })
     });
     occurrences.collect()

@@ -227,7 +227,7 @@ impl ExecveWalk<'_> {
         } else {
             String::new()
         };
-        format!("this {machine} machine does not run {abi}{} files, and {no_entry}{guest}{flaw}", elf.machine)
+        format!("this {machine} machine does not run {abi}{} programs, and {no_entry}{guest}{flaw}", elf.machine)
     }
 
     fn finish(self, file: &[u8], end: WalkEnd, obstacle: Option<&AccessProblem>) -> Explanation {
@@ -252,8 +252,11 @@ impl ExecveWalk<'_> {
             strange: self.machine.table.unsupported_entries().to_vec(),
             steps: self.steps,
             repairs: Vec::new(),
+            without_root: None,
         };
-        explanation.repairs = repair::repair_lines(&explanation, obstacle.and_then(|obstacle| obstacle.repair.clone()));
+        let obstacle = obstacle.and_then(|obstacle| obstacle.repair.clone());
+        let proposal = repair::propose_commands(&explanation, self.machine, obstacle);
+        (explanation.repairs, explanation.without_root) = (proposal.repairs, proposal.without_root);
         explanation
     }
 

@@ -3,6 +3,7 @@
 use super::execve::starts_qemu;
 use super::report::{ExecStep, ExecVerdict, Handler};
 use super::{Elf, ScriptLine};
+use crate::ui::quantity::count;
 
 /// Finds the flaw that ends a chain whose last file the kernel starts: that of the last file, which acts first.
 pub(super) fn find_flaw(steps: &[ExecStep]) -> Option<(ExecVerdict, String)> {
@@ -38,7 +39,7 @@ pub(super) const LIBRARY: &str = "is a library: it has no entry point";
 /// Describes that a file is too short, as words that follow its name.
 pub(super) fn cut_off_text(elf: &Elf) -> String {
     let needed = elf.needed_size.unwrap_or_default();
-    format!("is cut off or damaged: it has {} bytes, and its headers describe {needed}", elf.size)
+    format!("is cut off or damaged: it has {}, and its headers describe {needed}", count(elf.size, "byte"))
 }
 
 /// A carriage return at the end of the argument, from a file with the line ends of Windows. Of env, sh, bash, python3,

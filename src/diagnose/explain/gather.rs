@@ -1,5 +1,6 @@
 //! Gathers the facts for an explanation: the machine, read once, and its files.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -7,20 +8,23 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use binfmt_magic::{Arch, WINDOW};
+use binfmt_magic::{Arch, Entry, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, Loader, LoaderSupport};
 use super::{AccessProblem, Explanation, OpenedFile, explain_exec};
 use crate::binfmt::in_memory::is_in_memory_path;
-use crate::binfmt::probe;
-use crate::binfmt::table;
-use crate::binfmt::table::Table;
+use crate::binfmt::shell::{Shell, quote_file};
+use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::userns::enter::read_limits;
+use crate::binfmt::userns::limits;
+use crate::binfmt::{harm, native, table};
+use crate::diagnose::repair::RepairFacts;
 use crate::error::Result;
 use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
+use crate::paths;
 use crate::sanitize::AsText as _;
-use crate::sanitize::shell_quote;
 
 /// The facts about a machine that an explanation needs.
 #[derive(Debug)]
@@ -35,17 +39,36 @@ pub struct MachineFacts {
     pub in_user_namespace: bool,
     /// Directories in which QEMU looks for loaders before it uses the root directory.
     pub prefixes: Vec<String>,
+    /// The way in which commands for this machine are written.
+    pub shell: Shell,
+    /// Whether the table is mounted read-only.
+    pub is_table_read_only: bool,
+    /// The entries that must not be put in force (see [`harm`]).
+    pub harmful_entries: BTreeMap<String, String>,
+    /// Whether `run` can make a table of its own here.
+    pub can_make_tables: bool,
 }
 
 impl MachineFacts {
     /// Gathers the facts of this machine.
     pub fn gather(host: &Host) -> Result<Self> {
-        let name = kernel_release().0;
+        let (name, kernel) = kernel_release();
+        let is_root = host::env::effective_ids().0 == 0;
         let table = table::read_table(host)?;
         let loaders = loader::loaders_of(&name, |other| detect_compat(other, &table));
         let prefixes = host::env::var("QEMU_LD_PREFIX").map_or_else(default_prefixes, |prefix| vec![prefix]);
         let in_user_namespace = host::namespaces::is_in_user_namespace();
-        Ok(Self { name, loaders, table, in_user_namespace, prefixes })
+        Ok(Self {
+            shell: Shell::for_host(host),
+            is_table_read_only: table::is_read_only(host, &table),
+            harmful_entries: harm::find_harmful_entries(&table, &name),
+            can_make_tables: host.is_live() && limits::may_make_tables(kernel, is_root, &read_limits(host)),
+            name,
+            loaders,
+            table,
+            in_user_namespace,
+            prefixes,
+        })
     }
 
     /// Whether every ELF loader of the kernel is among the known ones. For other machines, those for 32-bit programs are
@@ -57,7 +80,47 @@ impl MachineFacts {
     /// Creates the facts of a machine of this name with this table and every loader that such machines can have.
     pub fn with_all_loaders(name: &str, table: Table) -> Self {
         let loaders = loader::loaders_of(name, |_| LoaderSupport::Yes);
-        Self { name: name.into(), loaders, table, in_user_namespace: false, prefixes: Vec::new() }
+        Self {
+            name: name.into(),
+            loaders,
+            table,
+            in_user_namespace: false,
+            prefixes: Vec::new(),
+            shell: Shell::default(),
+            is_table_read_only: false,
+            harmful_entries: BTreeMap::new(),
+            can_make_tables: true,
+        }
+    }
+
+    /// Returns the facts that decide which commands can work.
+    pub(super) fn repairs(&self) -> RepairFacts<'_> {
+        RepairFacts {
+            shell: &self.shell,
+            table: &self.table,
+            is_read_only: self.is_table_read_only,
+            harmful: &self.harmful_entries,
+            own_entries: self.table.entries().iter().filter(|entry| self.is_own(entry)).map(entry_name).collect(),
+        }
+    }
+
+    /// Whether this tool made the entry, by its interpreter. (The receipt, which says it for certain, is not read, so
+    /// that a damaged one does not keep a file from being explained.)
+    fn is_own(&self, entry: &Entry) -> bool {
+        let interpreter = &entry.rule.interpreter;
+        let dir = self.shell.real_path(Path::new(paths::EMULATOR_DIR));
+        is_in_memory_path(interpreter) || Path::new(OsStr::from_bytes(interpreter)).starts_with(dir)
+    }
+
+    /// Whether the machine runs the system's programs natively, or may do so.
+    pub(super) fn may_run_natively(&self, arch: &Arch) -> bool {
+        let is_for = |loader: &Loader| {
+            loader.support != LoaderSupport::No
+                && loader.bits == arch.bits
+                && loader.endian == arch.endian
+                && loader.machines.contains(&arch.e_machine)
+        };
+        self.loaders.iter().any(is_for)
     }
 }
 
@@ -92,33 +155,13 @@ pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explana
 /// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number,
 /// so IA-32's probe answers for x32, too.
 fn detect_compat(other: &str, table: &Table) -> LoaderSupport {
-    let arch = Arch::by_target(if other == "x32" { "i386" } else { other });
-    let mut probe = arch.and_then(Arch::probe).unwrap_or_default().to_vec();
-    if other == "x32" {
-        write_bytes(&mut probe, 18, &62_u16.to_le_bytes());
+    if other != "x32" {
+        let arch = Arch::by_target(other);
+        return native::detect_support(arch.and_then(Arch::probe).unwrap_or_default(), table, arch);
     }
-    // The loaders ignore the padding of `e_ident`; rules compare it.
-    let ways = [[0, 0], [0, 1], [1, 0], [0x80, 0x80]].map(|padding| {
-        let mut probe = probe.clone();
-        write_bytes(&mut probe, 14, &padding);
-        probe
-    });
-    let Some(probe) = ways.into_iter().find(|probe| table.is_switched_off() || table.matching_entry(probe).is_none())
-    else {
-        return LoaderSupport::Unknown("an entry of the table takes the probe program".into());
-    };
-    match probe::run_in_memory(&probe) {
-        // It was started; its result does not matter.
-        Ok(None) => LoaderSupport::Yes,
-        Ok(Some(run)) if run.native => LoaderSupport::Yes,
-        Ok(Some(_)) => LoaderSupport::Unknown("the kernel started another program for the probe program".into()),
-        Err(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => LoaderSupport::No,
-        Err(e) => LoaderSupport::Unknown(e.to_string()),
-    }
-}
-
-fn write_bytes(bytes: &mut [u8], at: usize, to: &[u8]) {
-    bytes.iter_mut().skip(at).zip(to).for_each(|(place, byte)| *place = *byte);
+    let mut probe = Arch::by_target("i386").and_then(Arch::probe).unwrap_or_default().to_vec();
+    probe.iter_mut().skip(18).zip(62_u16.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+    native::detect_support(&probe, table, None)
 }
 
 /// Examines a file as `do_open_execat` does: a regular file that may be executed, on a mount that allows it. `path` is its
@@ -158,15 +201,15 @@ fn access_problem(e: &io::Error) -> AccessProblem {
 }
 
 fn forbidden_problem(file: &File, path: &Path, e: &io::Error) -> AccessProblem {
-    let shown = shell_quote(&path.as_text());
     let errno = Some(e.raw_os_error().map_or(Errno::EACCES, Errno::from_raw));
+    let shown = quote_file(&path.as_text());
     if host::user_files::is_on_noexec_mount(file) {
         let why = "is on a file system that is mounted noexec".into();
-        let repair =
-            format!("sudo mount -o remount,exec \"$(findmnt -nro TARGET -T {shown})\"    # or copy it elsewhere");
+        let repair = format!("cp {shown} DIR    # DIR: a directory on a file system without noexec; run that copy");
         return AccessProblem { errno, why, repair: Some(repair) };
     }
-    AccessProblem { errno, why: "is not executable".into(), repair: Some(format!("chmod +x {shown}")) }
+    let repair = host::user_files::may_change_mode(file).then(|| format!("chmod +x {shown}"));
+    AccessProblem { errno, why: "is not executable".into(), repair }
 }
 
 /// Returns the identity of the file at a path, for comparison.

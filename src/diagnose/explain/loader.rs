@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use super::elf::{ET_DYN, ET_EXEC, ElfHeader};
 use super::{FileLookup, OpenedFile};
+pub use crate::binfmt::native::LoaderSupport;
 use crate::sanitize::text_of_bytes;
 
 /// One ELF loader of the kernel: the native one, or the one for 32-bit programs of the processor.
@@ -23,17 +24,6 @@ pub struct Loader {
     pub checks_class: bool,
     /// Whether the kernel and its processor have this loader.
     pub support: LoaderSupport,
-}
-
-/// Whether the kernel has a loader.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoaderSupport {
-    /// The kernel has the loader: a program was run just now, or every kernel has it.
-    Yes,
-    /// The kernel does not have the loader: a program was rejected just now.
-    No,
-    /// The loader could not be tried, for this reason.
-    Unknown(String),
 }
 
 /// The result of the kernel's ELF loaders for a file.

@@ -56,6 +56,7 @@ fn detect_hidden_table(host: &Host, explanation: &mut Explanation) {
         explanation.why =
             format!("an entry that is not visible here runs programs of {system}: a probe program ran just now");
         explanation.repairs.clear();
+        explanation.without_root = None;
     }
 }
 

@@ -1,110 +1,203 @@
 //! Commands that repair the causes which keep a file from running.
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, Entry};
 
-use crate::binfmt::table;
-use crate::diagnose::explain::FileKind;
-use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, Handler, TableState};
-use crate::sanitize::AsText as _;
-use crate::sanitize::shell_quote;
+use crate::binfmt::shell::Shell;
+use crate::binfmt::table::entry_name;
+use crate::diagnose::explain::report::{ExecStep, ExecVerdict, Explanation, Handler, Linking};
+use crate::diagnose::explain::{FileKind, MachineFacts};
 
-/// Returns the commands that make a file run, in the order in which they are needed.
-pub(super) fn repair_lines(explanation: &Explanation, obstacle: Option<String>) -> Vec<String> {
-    let mut lines: Vec<String> = obstacle.into_iter().collect();
-    match explanation.verdict {
+/// The commands for a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Proposal {
+    /// The commands that make the file run, in the order in which they are needed.
+    pub(super) repairs: Vec<String>,
+    /// The command that runs the file once, without root.
+    pub(super) without_root: Option<String>,
+}
+
+impl Proposal {
+    fn of_lines(lines: impl IntoIterator<Item = String>) -> Self {
+        Self { repairs: lines.into_iter().collect(), without_root: None }
+    }
+}
+
+/// Returns the commands for a file; `obstacle` is the one that makes the file itself executable.
+pub(super) fn propose_commands(
+    explanation: &Explanation,
+    machine: &MachineFacts,
+    obstacle: Option<String>,
+) -> Proposal {
+    let mut proposal = match explanation.verdict {
         ExecVerdict::Native
         | ExecVerdict::Emulated
         | ExecVerdict::Interpreted
         | ExecVerdict::Unknown
         | ExecVerdict::OtherOs
         | ExecVerdict::CutOff
-        | ExecVerdict::Library => {}
+        | ExecVerdict::Library => Proposal::default(),
         ExecVerdict::CarriageReturn => {
             let script = explanation.steps.iter().find(|step| step.taken_by == Handler::Script);
-            lines.extend(script.map(repair_line_ends));
+            Proposal::of_lines(script.map(|script| repair_line_ends(machine, script)))
         }
-        ExecVerdict::LoaderMissing => lines.extend(repair_loader(explanation)),
+        ExecVerdict::LoaderMissing => Proposal::of_lines(repair_loader(explanation, machine)),
         ExecVerdict::Refused => match explanation.steps.last() {
-            Some(last) if last.taken_by == Handler::Unhandled => lines.extend(repair_unhandled(explanation, last)),
-            Some(last) => lines.extend(repair_interpreter(last, explanation.errno.as_deref())),
-            None => {}
+            Some(last) if last.taken_by == Handler::Unhandled => repair_unhandled(explanation, machine, last),
+            Some(last) => repair_interpreter(explanation, machine, last),
+            None => Proposal::default(),
         },
-    }
-    lines
+    };
+    proposal.repairs.splice(0..0, obstacle);
+    proposal
 }
 
 /// Returns the commands for a file that no entry and no loader takes.
-fn repair_unhandled(explanation: &Explanation, step: &ExecStep) -> Vec<String> {
-    let file = shell_quote(&explanation.file);
-    // An entry for it exists, but is disabled.
-    if explanation.table == TableState::SwitchedOff && step.entries.iter().any(|entry| entry.enabled && entry.matches) {
-        return vec![format!("echo 1 | sudo tee {}", table::entry_path("status").as_text())];
-    }
-    if let Some(disabled) = step.entries.iter().find(|entry| !entry.enabled && entry.matches) {
-        return vec![format!("echo 1 | sudo tee {}", shell_quote(&table::entry_path(&disabled.name).as_text()))];
-    }
-    match (&step.elf, step.what) {
-        // A copy without the mark runs; the emulator is needed, too.
-        (Some(elf), _) if elf.is_appimage => {
-            let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc    # on a copy");
-            [vec![unmark], register_lines(elf.system, &file)].concat()
-        }
-        (Some(elf), _) if !elf.may_run_elsewhere() => Vec::new(),
-        (Some(elf), _) => register_lines(elf.system, &file),
-        (None, FileKind::Text) if explanation.steps.len() == 1 => {
-            vec![format!("sh {file}    # if it is a shell script")]
-        }
-        (None, FileKind::MarkedScript) => {
-            vec![format!("sed -i '1s/^\\xef\\xbb\\xbf//' {}    # removes the mark", shell_quote(&step.path))]
-        }
-        (None, FileKind::IndentedScript) => {
-            vec![format!("sed -i -z 's/^[[:space:]]*//' {}    # removes what precedes #!", shell_quote(&step.path))]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn register_lines(system: Option<&str>, file: &str) -> Vec<String> {
-    let lines = |system| {
-        [
-            format!("sudo binfmt-nix register {system}"),
-            format!("binfmt-nix run -s {system} -- {file}    # without root"),
-        ]
+fn repair_unhandled(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep) -> Proposal {
+    let takes = |entry: &Entry| step.entries.iter().any(|found| found.matches && found.name == entry_name(entry));
+    let Some(elf) = &step.elf else {
+        let repairs = machine.repairs().put_in_force(None, &takes);
+        return if repairs.is_empty() {
+            repair_content(explanation, machine, step)
+        } else {
+            Proposal::of_lines(repairs)
+        };
     };
-    system.map(lines).into_iter().flatten().collect()
+    let Some(arch) = foreign_system(machine, step).filter(|_| elf.may_run_elsewhere()) else {
+        return Proposal::default();
+    };
+    if !elf.is_appimage {
+        let repairs = machine.repairs().put_in_force(Some(arch), &takes);
+        return Proposal { repairs, without_root: run_once(explanation, machine, step, arch) };
+    }
+    // A copy without the mark runs; the emulator is needed, too.
+    let file = machine.shell.quote_named_file(&explanation.file);
+    let unmark = format!("printf '\\0\\0\\0' | dd of={file} bs=1 seek=8 conv=notrunc");
+    let takes_unmarked = |entry: &Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
+    let mut repairs = vec![format!("{unmark}    # on a copy")];
+    repairs.extend(machine.repairs().put_in_force(Some(arch), &takes_unmarked));
+    let once = run_once(explanation, machine, step, arch);
+    Proposal { repairs, without_root: once.map(|line| format!("{unmark} && {line}")) }
 }
 
-/// Returns the command for an interpreter that cannot be executed.
-fn repair_interpreter(step: &ExecStep, errno: Option<&str>) -> Option<String> {
-    let interpreter = step.interpreter.as_ref()?;
+/// Returns the command for a file that is not a program, by its content.
+fn repair_content(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep) -> Proposal {
+    let file = machine.shell.quote_named_file(&step.path);
+    Proposal::of_lines(match step.what {
+        FileKind::Text if explanation.steps.len() == 1 => Some(format!("sh {file}    # if it is a shell script")),
+        FileKind::MarkedScript => Some(format!("sed -i '1s/^\\xef\\xbb\\xbf//' {file}    # removes the mark")),
+        FileKind::IndentedScript => Some(format!("sed -i -z 's/^[[:space:]]*//' {file}    # removes what precedes #!")),
+        _ => None,
+    })
+}
+
+/// Returns the commands for an interpreter that cannot be executed.
+fn repair_interpreter(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep) -> Proposal {
+    let arch = foreign_system(machine, step);
+    let without_root = arch.and_then(|arch| run_once(explanation, machine, step, arch));
     let has_cr = step.script.as_ref().is_some_and(|script| {
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
-    match (&step.taken_by, errno) {
+    let repairs = match (&step.taken_by, explanation.errno.as_deref()) {
         // The rule matches its own interpreter. It may match sudo, too, and then sudo does not start.
         (Handler::Entry { name }, Some("ELOOP")) => {
-            Some(format!("echo -1 > {}    # in a root shell", shell_quote(&table::entry_path(name).as_text())))
+            let root_shell = Shell { is_root: true, ..machine.shell.clone() };
+            let hint = if machine.shell.is_root { "" } else { "    # in a root shell" };
+            let removal = format!("{}{hint}", root_shell.write_command("-1", name));
+            [removal].into_iter().chain(arch.map(|arch| machine.shell.register_command(arch))).collect()
         }
-        (Handler::Entry { .. }, _) => {
-            let system = step.elf.as_ref()?.system?;
-            Some(format!("sudo binfmt-nix register --force {system}    # registers an entry with flag F"))
+        (Handler::Entry { .. }, _) => arch.map(|arch| machine.repairs().register(arch, "")).unwrap_or_default(),
+        (Handler::Script, Some("ENOENT")) if has_cr => vec![repair_line_ends(machine, step)],
+        _ => Vec::new(),
+    };
+    Proposal { repairs, without_root }
+}
+
+fn repair_line_ends(machine: &MachineFacts, step: &ExecStep) -> String {
+    let file = machine.shell.quote_named_file(&step.path);
+    format!("sed -i 's/\\r$//' {file}    # replaces the line ends of Windows")
+}
+
+/// Returns the system of a program that this machine does not run natively: `register` and `run` accept it.
+fn foreign_system(machine: &MachineFacts, step: &ExecStep) -> Option<&'static Arch> {
+    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    (!machine.may_run_natively(arch)).then_some(arch)
+}
+
+/// Returns the command that runs the file in a namespace with its own table, if this kernel has them.
+fn run_once(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep, arch: &Arch) -> Option<String> {
+    let line = format!("binfmt-nix run -s {} -- {}", arch.target, machine.shell.quote_named_file(&explanation.file));
+    machine.can_make_tables.then(|| match loader_hint(step, arch) {
+        Some((variable, hint)) => format!("{variable} {line}{hint}"),
+        None => line,
+    })
+}
+
+/// Returns the command for a program whose own loader the emulator would not find.
+fn repair_loader(explanation: &Explanation, machine: &MachineFacts) -> Option<String> {
+    let by_entry = |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. });
+    let step = explanation.steps.iter().rev().find(by_entry)?;
+    let arch = Arch::by_target(step.elf.as_ref()?.system?)?;
+    let (variable, hint) = loader_hint(step, arch)?;
+    Some(format!("{variable} {}{hint}", machine.shell.quote_named_file(&explanation.file)))
+}
+
+/// Returns the variable by which QEMU finds a loader that is missing here, and a comment on its value.
+fn loader_hint(step: &ExecStep, arch: &Arch) -> Option<(&'static str, String)> {
+    // A root directory of Android is not one of a Linux distribution.
+    match step.elf.as_ref().filter(|elf| elf.os.is_none())?.linking {
+        Some(Linking::Dynamic { present: false, .. }) => {
+            let system = arch.nix_systems.first().unwrap_or(&arch.target);
+            Some(("QEMU_LD_PREFIX=DIR", format!("    # DIR: a root directory of {system}")))
         }
-        (Handler::Script, Some("ENOENT")) if has_cr => Some(repair_line_ends(step)),
-        (Handler::Script, Some("EACCES")) => Some(format!("chmod +x {}", shell_quote(&interpreter.path))),
         _ => None,
     }
 }
 
-fn repair_line_ends(step: &ExecStep) -> String {
-    format!("sed -i 's/\\r$//' {}    # replaces the line ends of Windows", shell_quote(&step.path))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binfmt::table::Table;
+    use crate::diagnose::explain::{OpenedFile, explain_exec};
 
-/// Returns the command for a program whose own loader the emulator would not find.
-fn repair_loader(explanation: &Explanation) -> Option<String> {
-    let step = explanation.steps.iter().rev().find(|step| matches!(step.taken_by, Handler::Entry { .. }))?;
-    // A root directory of Android is not one of a Linux distribution.
-    let elf = step.elf.as_ref().filter(|elf| elf.os.is_none())?;
-    let arch = Arch::by_target(elf.system?)?;
-    let nix = arch.nix_systems.first()?;
-    Some(format!("QEMU_LD_PREFIX=DIR {}    # DIR: a root directory of {nix}", shell_quote(&explanation.file)))
+    fn explain(machine: &MachineFacts, content: &[u8]) -> Explanation {
+        let content = content.to_vec();
+        let lookup = |_: &[u8]| {
+            let bytes = content.clone();
+            let read = move |offset: u64, size: usize| {
+                let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+                rest.iter().take(size).copied().collect()
+            };
+            Ok(OpenedFile { head: content.clone(), size: content.len() as u64, obstacle: None, read: Box::new(read) })
+        };
+        explain_exec(b"./a b", machine, &lookup)
+    }
+
+    fn machine(name: &str, can_make_tables: bool) -> MachineFacts {
+        let table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+        MachineFacts { can_make_tables, ..MachineFacts::with_all_loaders(name, table) }
+    }
+
+    fn probe(system: &str) -> Vec<u8> {
+        Arch::by_target(system).and_then(Arch::probe).unwrap_or_default().to_vec()
+    }
+
+    #[test]
+    fn run_is_not_proposed_on_kernels_with_one_table() {
+        let line = |can| explain(&machine("x86_64", can), &probe("riscv64")).without_root;
+        assert_eq!(line(true).as_deref(), Some("binfmt-nix run -s riscv64 -- './a b'"));
+        assert_eq!(line(false), None);
+    }
+
+    #[test]
+    fn register_is_not_proposed_for_programs_of_the_machine_itself() {
+        for (name, systems) in [("x86_64", ["x86_64", "i386"]), ("aarch64", ["aarch64", "arm"])] {
+            for system in systems {
+                let mut cut = probe(system);
+                cut.truncate(60);
+                let explanation = explain(&machine(name, true), &cut);
+                assert_eq!(explanation.verdict, ExecVerdict::Refused);
+                assert_eq!((explanation.repairs, explanation.without_root), (Vec::new(), None), "{system} on {name}");
+            }
+        }
+    }
 }

@@ -34,8 +34,10 @@ pub struct Explanation {
     pub strange: Vec<String>,
     /// The file, then each interpreter that the kernel reads because of the one before.
     pub steps: Vec<ExecStep>,
-    /// The commands that make the file run, or are steps towards that.
+    /// The commands that make the file run, in the order in which they are needed.
     pub repairs: Vec<String>,
+    /// The command that runs the file once, without root; null if this kernel cannot, or nothing is gained.
+    pub without_root: Option<String>,
 }
 
 /// The verdict about a file.

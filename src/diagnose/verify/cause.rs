@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::repair::RepairFacts;
 use crate::diagnose::verify::running_binary::interpreter_path;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::sanitize::AsText as _;
@@ -16,8 +17,8 @@ use crate::sanitize::AsText as _;
 pub struct VerifyContext<'a> {
     /// The system.
     pub arch: &'static Arch,
-    /// The kernel's table.
-    pub table: &'a Table,
+    /// The facts that decide which commands can work, among them the kernel's table.
+    pub repairs: RepairFacts<'a>,
     /// The entry that the kernel picks, if any.
     pub entry: Option<&'a Entry>,
     /// Whether this tool made the entry.
@@ -26,8 +27,6 @@ pub struct VerifyContext<'a> {
     pub fault: Option<String>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
-    /// Whether the user is root.
-    pub is_root: bool,
 }
 
 /// A cause and its repair.
@@ -35,28 +34,28 @@ pub struct VerifyContext<'a> {
 pub struct Cause {
     /// The cause.
     pub why: String,
-    /// The command that repairs it, if known.
-    pub repair: Option<String>,
+    /// The commands that repair it, in order; empty if none are known.
+    pub repair: Vec<String>,
 }
 
 /// The cause for all systems if `status` of the table is "disabled".
-const SWITCHED_OFF: &str = "the whole table is switched off; echo 1 > /proc/sys/fs/binfmt_misc/status switches it on";
+const SWITCHED_OFF: &str = "the whole table is switched off";
 
 impl VerifyContext<'_> {
     /// Returns the cause for a program that was started directly.
     pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
-        if self.table.is_switched_off() {
-            return Cause { why: SWITCHED_OFF.into(), repair: Some(self.register_command()) };
-        }
         let why = match result {
             ProbeResult::Refused(e) => self.exec_error_text(e),
             ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
             ProbeResult::Ran(_) => String::new(),
         };
-        match (self.entry, self.inactive_cause()) {
-            (None, Some(inactive)) => inactive,
-            _ => Cause { why, repair: self.repair_command(result) },
-        }
+        self.inactive_cause().unwrap_or_else(|| Cause { why, repair: self.repair_commands(result) })
+    }
+
+    /// Returns the cause if no entry is in force: the table is switched off, or the entry is disabled or missing.
+    pub fn inactive_cause(&self) -> Option<Cause> {
+        let why = self.inactive_reason()?;
+        Some(Cause { why, repair: self.repairs.put_in_force(Some(self.arch), &|entry| self.takes(entry)) })
     }
 
     /// Returns the cause for a program that runs outside, but not in a chroot or sandbox.
@@ -75,7 +74,7 @@ impl VerifyContext<'_> {
             (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
             (_, ProbeResult::Ran(_)) => String::new(),
         };
-        Cause { why, repair: self.repair_command(result) }
+        Cause { why, repair: self.repair_commands(result) }
     }
 
     /// Returns the cause for a program that ran with another name than it was given.
@@ -93,7 +92,7 @@ impl VerifyContext<'_> {
             _ => "the emulator does not pass the name on".to_owned(),
         };
         let name = if output.argv0.is_empty() { "another name" } else { output.argv0.as_str() };
-        Cause { why: format!("it saw {name:?} instead: {why}"), repair: Some(self.register_command()) }
+        Cause { why: format!("it saw {name:?} instead: {why}"), repair: self.register_commands() }
     }
 
     /// Describes the cause of an error of execve(2).
@@ -114,48 +113,42 @@ impl VerifyContext<'_> {
         }
     }
 
-    /// Returns the reason why no entry is in force: it is disabled, or missing.
-    fn inactive_cause(&self) -> Option<Cause> {
-        let cause = |why: &str, repair: &str| Some(Cause { why: why.to_owned(), repair: Some(repair.to_owned()) });
-        let takes = |entry: &&Entry| self.arch.headers().iter().any(|head| entry.rule.matches(head));
-        if let Some(entry) = self.table.entries().iter().find(takes).filter(|entry| !entry.enabled) {
-            let name = entry_name(entry);
-            return cause(
-                &format!("{name} is disabled"),
-                &format!("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/{name}"),
-            );
+    fn inactive_reason(&self) -> Option<String> {
+        let table = self.repairs.table;
+        if table.is_switched_off() {
+            return Some(SWITCHED_OFF.into());
         }
-        let register = format!("sudo binfmt-nix register {}", self.arch.target);
-        match self.table {
-            Table::NotMounted | Table::Offline => {
-                cause("nothing runs its programs: binfmt_misc is not mounted here", &register)
-            }
-            Table::Mounted { .. } => cause("nothing runs its programs: no entry takes them", &register),
+        if self.entry.is_some() {
+            return None;
         }
+        if let Some(entry) = table.entries().iter().find(|entry| !entry.enabled && self.takes(entry)) {
+            return Some(format!("{} is disabled", entry_name(entry)));
+        }
+        Some(match table {
+            Table::NotMounted | Table::Offline => "nothing runs its programs: binfmt_misc is not mounted here".into(),
+            Table::Mounted { .. } => "nothing runs its programs: no entry takes them".into(),
+        })
     }
 
-    fn repair_command(&self, result: &ProbeResult) -> Option<String> {
+    fn takes(&self, entry: &Entry) -> bool {
+        self.arch.headers().iter().any(|head| entry.rule.matches(head))
+    }
+
+    fn repair_commands(&self, result: &ProbeResult) -> Vec<String> {
         match result {
-            ProbeResult::NotRun(_) if self.is_root => None,
-            ProbeResult::NotRun(_) => Some(format!("as root: sudo binfmt-nix test {}", self.arch.target)),
-            _ => Some(self.register_command()),
+            ProbeResult::NotRun(_) if self.repairs.shell.is_process_root() => Vec::new(),
+            ProbeResult::NotRun(_) => {
+                vec![self.repairs.shell.tool_command(format_args!("test {}", self.arch.target))]
+            }
+            _ => self.register_commands(),
         }
     }
 
-    /// Returns the command that makes a working entry.
-    fn register_command(&self) -> String {
-        let system = self.arch.target;
-        if self.table.is_switched_off() {
-            return "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status".into();
-        }
+    /// Returns the commands that make a working entry.
+    fn register_commands(&self) -> Vec<String> {
         match (self.entry, self.is_ours) {
-            (None, _) => format!("sudo binfmt-nix register {system}"),
-            (Some(_), true) => {
-                format!("sudo binfmt-nix unregister {system} && sudo binfmt-nix register {system} --source download")
-            }
-            (Some(_), false) => {
-                format!("sudo binfmt-nix register {system} --force (registers an entry that takes precedence)")
-            }
+            (Some(_), true) => self.repairs.register_anew(self.arch, " --source download"),
+            _ => self.repairs.register(self.arch, ""),
         }
     }
 }

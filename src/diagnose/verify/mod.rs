@@ -17,6 +17,7 @@ use crate::binfmt::probe::isolated;
 use crate::binfmt::probe::isolated::Isolation;
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::table::entry_name;
+use crate::diagnose::repair::RepairFacts;
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
 use crate::diagnose::verify::running_binary::{RunningBinary, interpreter_path};
 use crate::host::{self, Host};
@@ -70,8 +71,8 @@ pub struct Proof {
     pub result: ProofResult,
     /// The result in words, or why the check failed.
     pub text: String,
-    /// The repair, if it was not proven.
-    pub repair: Option<String>,
+    /// The commands that repair it, in order, if it was not proven.
+    pub repair: Vec<String>,
 }
 
 /// The checks that are made.
@@ -156,12 +157,11 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
     let entry = arch.headers().iter().find_map(|head| facts.table.matching_entry(head));
     VerifyContext {
         arch,
-        table: &facts.table,
+        repairs: RepairFacts::of(facts),
         entry,
         is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
         fault: entry.and_then(|entry| find_fault(facts, entry)),
         kernel: facts.kernel,
-        is_root: host::env::effective_ids().0 == 0,
     }
 }
 
@@ -231,7 +231,7 @@ fn collect_notes(facts: &Facts, context: &VerifyContext, direct: &ProbeResult, b
 
 impl Proof {
     fn passed(what: ProofKind, text: &str) -> Self {
-        Self { what, result: ProofResult::Proven, text: text.to_owned(), repair: None }
+        Self { what, result: ProofResult::Proven, text: text.to_owned(), repair: Vec::new() }
     }
 
     fn not_passed(what: ProofKind, probe_result: &ProbeResult, cause: Cause) -> Self {
@@ -245,7 +245,7 @@ impl Proof {
 
     fn without_program(what: ProofKind) -> Self {
         let text = format!("{what}: not tried, because no program runs at all");
-        Self { what, result: ProofResult::Failed, text, repair: None }
+        Self { what, result: ProofResult::Failed, text, repair: Vec::new() }
     }
 }
 

@@ -31,6 +31,7 @@ pub use manifest::{Manifest, ManifestFile};
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::qemu::deb;
+use crate::ui::quantity::count;
 
 /// Maximum size of one emulator: ten times the largest known one.
 pub const MAX_MEMBER: u64 = 256 << 20;
@@ -138,7 +139,7 @@ fn send_emulator(
     sink: &mut ArchiveSink<'_>,
 ) -> Result<(), ArchiveError> {
     if size > MAX_MEMBER {
-        return Err(ArchiveError::refused(format!("its qemu-{target} is too large: {size} bytes")));
+        return Err(ArchiveError::refused(format!("its qemu-{target} is too large: {}", count(size, "byte"))));
     }
     sink(ArchiveItem::Begin { target, path, size }).map_err(ArchiveError::Sink)?;
     let mut from = from.take(size);

@@ -10,6 +10,7 @@ use super::manifest::{self, Manifest};
 use super::{ArchiveError, ArchiveItem, ArchiveSink, MAX_TOTAL, send_emulator};
 use crate::qemu::archive::members;
 use crate::qemu::archive::whiteouts::Whiteouts;
+use crate::ui::quantity::count;
 
 /// Maximum number of headers of any kind; the largest distributions have fewer files.
 const MAX_ENTRIES: usize = 200_000;
@@ -190,7 +191,7 @@ impl<'a, 'b, 'c> ArchiveWalk<'a, 'b, 'c> {
 fn read_extension<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<u8>, ArchiveError> {
     let size = entry.header().entry_size().map_err(read_error)?;
     if size > MAX_HEADER {
-        return Err(ArchiveError::refused(format!("it has an extended header of {size} bytes")));
+        return Err(ArchiveError::refused(format!("it has an extended header of {}", count(size, "byte"))));
     }
     let mut bytes = Vec::new();
     entry.read_to_end(&mut bytes).map_err(read_error)?;

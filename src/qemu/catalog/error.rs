@@ -2,6 +2,7 @@
 
 use super::{VERSION, VersionRequest};
 use crate::error::{Error, ExitCode, Failure};
+use crate::ui::quantity::count;
 
 /// Unusable catalogue, or request that the catalogue cannot satisfy.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,7 @@ pub enum InvalidEntry {
     #[error("the SHA-1 does not have 40 digits")]
     Sha1,
     /// Package that is too large.
-    #[error("{0} bytes are more than such a package has")]
+    #[error("it has {}, more than such a package", count(*.0, "byte"))]
     PackageSize(u64),
     /// `data.tar.xz` that is not within the package.
     #[error("data.tar.xz extends beyond the end")]
@@ -143,10 +144,10 @@ pub enum InvalidEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBlock {
     /// Length of 0, or one that is too large.
-    #[error("has {0} bytes")]
+    #[error("has {}", count(*.0, "byte"))]
     Length(u64),
     /// Decompressed length of 0, or one that is too large.
-    #[error("unpacks to {0} bytes")]
+    #[error("unpacks to {}", count(*.0, "byte"))]
     Unpacked(u64),
     /// Overlap with the previous block.
     #[error("overlaps the previous one")]

@@ -7,6 +7,7 @@ use super::{Date, MAX_INDEX_SIZE, MAX_RELEASE_SIZE};
 use crate::qemu::debian::deb822::{InvalidStanza, StanzaLine, set_once};
 use crate::qemu::debian::keyring::{Keyring, SignaturesError};
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Size and digest of a listed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ pub enum InvalidRelease {
     #[error("it has no size or digest for {0}")]
     NoSize(String),
     /// Size of the list of packages that is 0 or too large.
-    #[error("its {path} has {size} bytes")]
+    #[error("its {path} has {}", count(*size, "byte"))]
     Size {
         /// Path below the suite's directory.
         path: String,

@@ -46,6 +46,7 @@ use crate::error::{Error, Result};
 use crate::qemu::binary;
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Name of the package with the emulators.
 pub const PACKAGE_NAME: &str = "qemu-user";
@@ -229,7 +230,7 @@ fn fetch_checked(request: &IndexFile, get: &mut dyn FnMut(&IndexFile) -> Result<
     let size = file.seek(SeekFrom::End(0)).map_err(broken)?;
     if size == 0 || size > request.max_size || (request.sha256.is_some() && size != request.max_size) {
         let bound = if request.sha256.is_some() { "instead of" } else { "and may have" };
-        let why = format!("it has {size} bytes, {bound} {}", request.max_size);
+        let why = format!("it has {}, {bound} {}", count(size, "byte"), request.max_size);
         return Err(DebianError::Unverified { what: request.path.clone(), why }.into());
     }
     file.rewind().map_err(broken)?;
@@ -259,7 +260,7 @@ fn check_release(
     } else if suite.expires && until.is_none() {
         "it does not say until when it is valid (Valid-Until)".to_owned()
     } else if release.index.size == 0 || release.index.size > MAX_INDEX_SIZE {
-        format!("the size of its list of packages is {} bytes", release.index.size)
+        format!("its list of packages has {}", count(release.index.size, "byte"))
     } else if !keys.list_keys().iter().any(|(_, certificate, _)| *certificate == release.key) {
         "it is signed by a key that is not one of Debian's".to_owned()
     } else {

@@ -10,6 +10,7 @@ use super::{DebianVersion, PACKAGE_NAME};
 use crate::qemu::debian::deb822::{InvalidStanza, StanzaLine, set_once};
 use crate::qemu::debian::in_release::parse_digits;
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Maximum size of a decompressed list: ten times that of Debian's.
 const MAX_UNPACKED: u64 = 512 << 20;
@@ -64,7 +65,7 @@ pub enum InvalidPackages {
     #[error("the path of its {PACKAGE_NAME} is not one of a package")]
     Path,
     /// Size of the package that is 0 or too large.
-    #[error("its {PACKAGE_NAME} has {0} bytes")]
+    #[error("its {PACKAGE_NAME} has {}", count(*.0, "byte"))]
     Size(u64),
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Why a mirror failed. Texts from servers contain printable characters only. They are sanitized again when they come from
 /// the worker.
@@ -18,7 +19,7 @@ pub enum MirrorFailure {
     #[error("no answer for {} s", .0.as_secs_f32())]
     Stalled(Duration),
     /// The transfer was slower than the lowest accepted speed.
-    #[error("too slow: {bytes} bytes in {} s", took.as_secs())]
+    #[error("too slow: {} in {} s", count(*bytes, "byte"), took.as_secs())]
     Slow {
         /// Number of received bytes.
         bytes: u64,
@@ -29,7 +30,7 @@ pub enum MirrorFailure {
     #[error("{0}")]
     Broken(#[serde(deserialize_with = "only_printable")] String),
     /// The body ended before the last requested byte.
-    #[error("ended after {got} of {wanted} bytes")]
+    #[error("ended after {got} of {}", count(*wanted, "byte"))]
     Truncated {
         /// Number of bytes that are there.
         got: u64,
@@ -64,7 +65,7 @@ pub enum MirrorFailure {
         got: String,
     },
     /// A file of another length.
-    #[error("has {got} bytes instead of {wanted}: it is another file, or a page of a proxy")]
+    #[error("has {} instead of {wanted}: it is another file, or a page of a proxy", count(*got, "byte"))]
     Size {
         /// Received length.
         got: u64,
@@ -72,7 +73,7 @@ pub enum MirrorFailure {
         wanted: u64,
     },
     /// A file that is longer than the limit.
-    #[error("has more than {most} bytes, which is the limit")]
+    #[error("has more than {}, which is the limit", count(*most, "byte"))]
     Large {
         /// Limit in bytes.
         most: u64,

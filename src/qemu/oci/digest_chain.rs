@@ -8,6 +8,7 @@ use super::{ImageReference, Platform};
 use crate::qemu::oci::manifest::{ACCEPTED, Document, LayerDescriptor, ManifestDescriptor};
 use crate::sanitize::to_one_line;
 use crate::sha256::{HashingWriter, Sha256};
+use crate::ui::quantity::count;
 
 /// Maximum size of an index or a manifest (distribution-spec v1.1: a registry should accept manifests of 4 MiB).
 pub const MAX_DOCUMENT_SIZE: u64 = 4 << 20;
@@ -68,7 +69,7 @@ pub enum ChainError {
         wanted: Sha256,
     },
     /// Wrong length.
-    #[error("it has {got} bytes, not {wanted}")]
+    #[error("it has {}, not {wanted}", count(*got, "byte"))]
     Size {
         /// Number of received bytes.
         got: u64,
@@ -142,7 +143,7 @@ impl DigestChain {
         let chosen = ManifestDescriptor::choose_manifest(listed, &self.platform)
             .map_err(|e| ChainError::Refused(e.to_string()))?;
         if !(1..=MAX_DOCUMENT_SIZE).contains(&chosen.size) {
-            return Err(ChainError::Refused(format!("it lists a manifest of {} bytes", chosen.size)));
+            return Err(ChainError::Refused(format!("it lists a manifest of {}", count(chosen.size, "byte"))));
         }
         self.state = ChainState::Listed(chosen);
         Ok(())

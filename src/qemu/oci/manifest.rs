@@ -10,6 +10,7 @@ use super::Platform;
 use crate::qemu::archive::MAX_TOTAL;
 use crate::sanitize::to_one_line;
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Maximum number of layers, more than docker makes (127, moby `layer/layer_store.go`: `maxLayerDepth` and one).
 pub const MAX_LAYERS: usize = 128;
@@ -77,10 +78,10 @@ pub enum InvalidDocument {
     #[error("it is not an image but {0}")]
     Neither(String),
     /// Manifest without layers, or with too many.
-    #[error("it has {0} layers, not 1 to {MAX_LAYERS}")]
+    #[error("it has {}, not 1 to {MAX_LAYERS}", count(*.0, "layer"))]
     Layers(usize),
     /// Layers that are too large together.
-    #[error("its layers have {0} bytes, more than {MAX_TOTAL}")]
+    #[error("its layers have {}, more than {MAX_TOTAL}", count(*.0, "byte"))]
     Total(u64),
     /// Layer with another media type.
     #[error("it has a layer that is not a tar archive but {0}")]

@@ -5,6 +5,7 @@ use std::path::Path;
 use binfmt_magic::{Arch, Rule};
 
 use super::Apply;
+use crate::binfmt::access;
 use crate::binfmt::table;
 use crate::binfmt::table::entry_name;
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ impl Apply<'_> {
         let id = self.host.mount_id(Path::new(table::DIR));
         self.push_undo(Undo::UnmountTable);
         self.record_done(Artifact::Mount { boot, id })?;
-        table::check_writable(self.host)
+        access::check_writable(self.host)
     }
 
     /// Records that the table, which had been unmounted, was mounted again just now. The facts must have been gathered
@@ -72,7 +73,7 @@ impl Apply<'_> {
     /// current entry of the same name is removed at the last moment: until the new entry exists, programs of the system do
     /// not run, and another tool could register the name.
     pub(super) fn add_entry(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
-        table::check_writable(self.host)?;
+        access::check_writable(self.host)?;
         let installed = self.open_installed(arch)?;
         verify::check_rule_is_safe(rule, &installed.head)?;
         let name = text_of_bytes(rule.name.as_bytes());

@@ -16,7 +16,7 @@ pub use verify::EXEC_IN_CHROOT;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::binfmt::table;
+use crate::binfmt::access;
 use crate::binfmt::table::Table;
 use crate::error::{Error, Result};
 use crate::host::{Host, StagedProgram};
@@ -94,7 +94,7 @@ impl<'a> Apply<'a> {
         // Checked before anything is downloaded.
         let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
-            table::check_writable(self.host)?;
+            access::check_writable(self.host)?;
         }
         self.check_trust(plan)?;
         let attempt = self.open_receipt().and_then(|()| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 
+use crate::binfmt::harm::NativePrograms;
 use crate::binfmt::probe;
 use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
 use crate::error::{Error, Result};
@@ -25,14 +26,8 @@ pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result
     if rule.matches(interpreter_head) {
         return Err(breaks_host("the interpreter itself"));
     }
-    let natives = [("/proc/self/exe", "binfmt-nix itself"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
-    for (path, what) in natives {
-        let head = host::user_files::read_path_head(Path::new(path), binfmt_magic::WINDOW as u64);
-        if head.is_ok_and(|head| rule.matches(&head)) {
-            return Err(breaks_host(what));
-        }
-    }
-    Ok(())
+    let machine = host::env::kernel_release().0;
+    NativePrograms::read(&machine).taken_by(rule).map_or(Ok(()), |what| Err(breaks_host(what)))
 }
 
 /// Runs a program of `arch` in an empty chroot. After any error the caller removes the entry.

@@ -12,6 +12,7 @@ pub use conflicts::ConflictingEntry;
 pub use receipt_state::RecordState;
 
 use crate::binfmt::native;
+use crate::binfmt::probe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -20,12 +21,14 @@ use binfmt_magic::{Arch, Entry};
 use crate::binfmt::boot;
 use crate::binfmt::boot::Boot;
 use crate::binfmt::container;
+use crate::binfmt::harm;
 use crate::binfmt::in_memory::{WATCHED_FD_DIR, is_in_memory_path};
+use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
 use crate::error::Result;
 use crate::host::env::kernel_release;
-use crate::host::{self, Host};
+use crate::host::{self, FileId, Host};
 use crate::nix::{self, Nix};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
@@ -47,8 +50,14 @@ pub struct Facts {
     /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
     /// user namespace.
     pub in_user_namespace: bool,
+    /// Way in which commands for the user are written.
+    pub shell: Shell,
     /// Entries that the kernel holds.
     pub table: Table,
+    /// Whether the table is mounted read-only.
+    pub is_table_read_only: bool,
+    /// Entries that must not be put in force (see [`harm`]).
+    pub harmful_entries: BTreeMap<String, String>,
     /// Receipt of earlier runs, without the artifacts that no longer exist.
     pub receipt: Receipt,
     record_states: Vec<RecordState>,
@@ -65,6 +74,9 @@ pub struct Facts {
     pub nix: Nix,
     /// Requested systems that the host runs natively, or for which that is unknown, by target.
     pub native_systems: BTreeMap<&'static str, NativeSupport>,
+    /// Requested systems for which the entry of this tool holds another file than the one at the emulator's path: the file
+    /// was replaced after the registration.
+    pub stale_systems: BTreeSet<&'static str>,
     /// Entries of other tools that the kernel picks before an entry of this tool, by target.
     pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
     /// Emulators found on this machine, by target.
@@ -94,12 +106,16 @@ impl Facts {
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host)?,
             nix: nix::detect_nix(host)?,
-            native_systems: native::find_native(systems, &machine),
+            native_systems: native::find_native(systems, &machine, &table),
+            stale_systems: BTreeSet::new(),
             conflicts: BTreeMap::new(),
             available: BTreeMap::new(),
             supply: None,
             notes: Vec::new(),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
+            shell: Shell::for_host(host),
+            is_table_read_only: table::is_read_only(host, &table),
+            harmful_entries: harm::find_harmful_entries(&table, &machine),
             machine,
             kernel,
             table,
@@ -110,6 +126,9 @@ impl Facts {
         facts.hash_files(host, systems)?;
         for arch in systems {
             facts.conflicts.insert(arch.target, conflicts::find_conflicts(&facts, arch));
+            if facts.holds_replaced_file(arch) {
+                facts.stale_systems.insert(arch.target);
+            }
         }
         if let Some(supply) = supply {
             facts.find_emulators(host, systems, &supply)?;
@@ -155,6 +174,21 @@ impl Facts {
             _ => None,
         });
         recorded.chain(in_memory)
+    }
+
+    /// Whether the kernel runs the system's programs by the entry of this tool, with another file than the one at the
+    /// emulator's path. An entry's text does not show which file it holds, so a probe is started.
+    fn holds_replaced_file(&self, arch: &'static Arch) -> bool {
+        let is_winner = |entry: &&Entry| {
+            self.conflicts.get(arch.target).is_none_or(Vec::is_empty) && entry.enabled && entry.rule.flags.fix_binary
+        };
+        let Some(_) = self.our_entry(arch).filter(is_winner) else { return false };
+        let path = self.real_path(&paths::interpreter_path(arch));
+        let current = host::user_files::open_regular(&path).ok().and_then(|file| file.metadata().ok());
+        match (current, arch.probe().map(probe::run_in_memory)) {
+            (Some(current), Some(Ok(Some(run)))) => run.program != FileId::from_metadata(&current),
+            _ => false,
+        }
     }
 
     /// Entry of this tool with an emulator in memory. No receipt records such an entry. It is recognised by its name,

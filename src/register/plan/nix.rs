@@ -88,7 +88,7 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
         return Vec::new();
     }
     let path = facts.nix.conf.as_text();
-    let reason = format!("{path} is left as it is: {why}; add these lines to it and restart the nix-daemon");
+    let reason = format!("{path} is left as it is: {why}; add the following to it and restart the nix-daemon");
     let lines = conf::setting_lines(guests).into_iter().map(|line| format!("to add to {path}: {line}"));
     [reason].into_iter().chain(lines).collect()
 }

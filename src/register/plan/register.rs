@@ -25,6 +25,7 @@ use crate::register::receipt::System;
 use crate::register::request::RegisterRequest;
 use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// Plans a registration. With `all`, a system that cannot be registered becomes a note or a finding instead of an error.
 pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Plan> {
@@ -69,9 +70,10 @@ fn is_conflict(error: &Error) -> bool {
 
 pub(super) fn table_disabled_error(facts: &Facts) -> Error {
     let status = facts.real_path(&table::entry_path("status"));
+    let commands = facts.shell.switch_on_commands(&facts.table, &facts.harmful_entries);
     Error::Conflict {
         what: format!("binfmt_misc is switched off for all entries: {} contains \"disabled\"", status.as_text()),
-        hint: format!("to switch it on, run: echo 1 > {}", shell_quote(&status.as_text())),
+        hint: format!("to switch it on, run: {}", commands.join(" && ")),
     }
 }
 
@@ -126,6 +128,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     let is_up_to_date = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule))
         && matches!(conflict, Conflict::None)
         && choice.provision == Provision::Keep
+        && !facts.stale_systems.contains(arch.target)
         && is_proven;
     if !is_up_to_date && !matches!(facts.table, Table::Offline) {
         let replaces = own_entry.map(|entry| entry.rule.clone());
@@ -250,9 +253,8 @@ fn boot_notes(facts: &Facts, systems: &[SystemPlan]) -> Vec<String> {
     // What is wrong with a file of this tool is repaired by this run.
     let is_own = |file: &Path| systems.iter().any(|plan| paths::boot_rule(plan.arch) == file);
     let refused: Vec<_> = boot.refused.iter().filter(|line| !is_own(&line.file)).collect();
-    let number = refused.len();
+    let lines = count(refused.len(), "line");
     let refused = refused.first().map(|line| {
-        let lines = if number == 1 { "a line".to_owned() } else { format!("{number} lines") };
         format!("{lines} of binfmt.d will be refused at boot (first line {} of {})", line.number, line.file.as_text())
     });
     let notes: Vec<String> = reader.into_iter().chain(switch_off).chain(overridden).chain(refused).collect();

@@ -160,7 +160,7 @@ fn a_program_of_another_system_is_not_read_as_a_script() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     let refused = done(&mut running("aarch64", &[program])).exits(126);
-    refused.says(&format!("cannot run {program}: ")).says("does not run RISC-V files").says("-s riscv64 is missing");
+    refused.says(&format!("cannot run {program}: ")).says("does not run RISC-V programs").says("-s riscv64 is missing");
     let script = outside("script", format!("#!{program}\n").as_bytes());
     done(&mut running("aarch64", &[script.to_str().unwrap()])).exits(126).says("-s riscv64 is missing");
     let page = outside("page", b"<html>\n");

@@ -27,6 +27,25 @@ fn an_unknown_system_gets_suggestions() {
     assert!(!tree.exists(LOCK));
 }
 
+/// Every name in the list is one by which the commands find that system.
+#[sandboxed]
+fn listed_names_are_those_of_the_commands() {
+    let tree = Tree::new();
+    let system = |name: &str| binfmt_magic::Arch::find(name).unwrap().target;
+    let table = tree.run(&["list"]).exits(0).out;
+    assert_eq!(table.lines().count(), 34);
+    for line in table.lines().skip(1) {
+        let names: Vec<&str> = line.split_whitespace().collect();
+        assert!(names.iter().all(|name| system(name) == names[0]), "{line}");
+    }
+    let list = tree.run(&["list", "--json"]).exits(0).json();
+    for row in list["systems"].as_array().unwrap() {
+        let names = row["names"].as_array().unwrap();
+        assert!(names.iter().all(|name| system(name.as_str().unwrap()) == row["system"]), "{row:#}");
+    }
+    tree.run(&["nix-conf", "mips64"]).exits(0).prints(" mips64-linux\n");
+}
+
 #[sandboxed]
 fn systems_may_be_separated_by_commas() {
     let tree = Tree::new();

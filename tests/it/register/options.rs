@@ -195,7 +195,7 @@ fn status_reports_working_and_missing_entries() {
     assert_eq!(status["systems"].as_array().unwrap().len(), 1);
     before.is_untouched_in(&tree);
     tree.write_kernel("qemu-aarch64", "-1");
-    tree.run(&["status"]).exits(0).prints("missing").says("binfmt-nix register aarch64");
+    tree.run(&["status"]).exits(0).prints("missing").says("run: binfmt-nix --root /tree register aarch64");
 }
 
 /// Another publisher is asked only with `--source fallback`; the error names the command.

@@ -4,11 +4,9 @@ pub mod environment;
 pub mod nix;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 
-use super::shell::Shell;
 use crate::binfmt::boot::Boot;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
@@ -26,19 +24,19 @@ use crate::register::facts::Facts;
 /// Gathers all facts.
 pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
-    let natives = native::find_native(&all, &facts.machine);
+    let natives = native::find_native(&all, &facts.machine, &facts.table);
     let natives =
         natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs).map(|(target, _)| target).collect();
     let writable = match facts.table {
         Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
-    let root = || host.real_path(Path::new("/")).components().collect();
-    let shell = Shell { root: (!host.is_live()).then(root), is_root: host::env::effective_ids().0 == 0 };
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
-        shell,
+        shell: facts.shell.clone(),
+        is_table_read_only: facts.is_table_read_only,
+        harmful_entries: facts.harmful_entries.clone(),
         table: facts.table.clone(),
         has_binfmt_misc: environment::has_binfmt_misc(host),
         // An ordinary user cannot write `register` on any machine.
@@ -104,7 +102,7 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
         distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
-            crate::error::Error::Untrusted(why) => Some(why.to_string()),
+            crate::error::Error::Untrusted(why) => Some(why),
             _ => None,
         }),
         label: host.selinux_label(path),

@@ -15,6 +15,7 @@ use crate::diagnose::doctor::{Finding, Snapshot};
 use crate::nix::conf::required_features;
 use crate::nix::settings::SettingLine;
 use crate::sanitize::{AsText as _, shell_quote};
+use crate::ui::quantity::count;
 
 /// The maximum number of findings about systems that are listed if the text names no system.
 const MAX_OTHERS: usize = 3;
@@ -188,7 +189,8 @@ impl Subject<'_> {
         let others = causes.iter().filter(|finding| !finding.occurrence.systems.is_empty()).count();
         if self.arch.is_none() && others > MAX_OTHERS {
             causes.retain(|finding| finding.occurrence.systems.is_empty());
-            todo.here.push(format!("{others} findings about systems may be the cause, and the text names no system"));
+            let others = count(others, "finding");
+            todo.here.push(format!("{others} about systems may be the cause, and the text names no system"));
             todo.lines.push(format!("{}   # all findings", self.read_command("doctor")));
         }
         for finding in causes {

@@ -189,7 +189,7 @@ fn programs_without_a_guest_are_named() {
     }
     for (name, bytes) in strangers {
         let done = explain(&[outside("stranger", &bytes).to_str().unwrap()]).exits(3);
-        let text = format!("does not run {name} files, and no entry takes it; QEMU's user mode has no guest for it");
+        let text = format!("does not run {name} programs, and no entry takes it; QEMU's user mode has no guest for it");
         done.prints("ENOEXEC").prints(&text).omits("binfmt-nix");
     }
 }

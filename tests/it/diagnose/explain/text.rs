@@ -70,27 +70,24 @@ fn explanations_have_the_command_that_repairs() {
     let program = probe("riscv64");
     let program = program.to_str().unwrap();
     let no_table = explain(&[program]).exits(3).prints("the kernel's table is not mounted here");
-    no_table.prints("sudo binfmt-nix register riscv64").prints(&format!("binfmt-nix run -s riscv64 -- {program}"));
+    no_table.prints("    binfmt-nix register riscv64").prints(&format!("binfmt-nix run -s riscv64 -- {program}"));
     mount_table();
     let done = explain(&[program]).exits(3).prints("the table of this user namespace has no entries");
-    done.prints("does not start: execve fails with ENOEXEC").prints("sudo binfmt-nix register riscv64");
+    done.prints("does not start: execve fails with ENOEXEC").prints("    binfmt-nix register riscv64");
     let emulator = outside("emulator", native());
     register_rule("riscv", "riscv64", &emulator, "F");
     write(&format!("{TABLE}/riscv"), b"0").unwrap();
-    explain(&[program])
-        .exits(3)
-        .prints("matches, but is disabled")
-        .prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/riscv");
+    explain(&[program]).exits(3).prints("matches, but is disabled").prints("echo 1 > /proc/sys/fs/binfmt_misc/riscv");
     write(&format!("{TABLE}/riscv"), b"1").unwrap();
     write(&format!("{TABLE}/status"), b"0").unwrap();
     let off = explain(&[program]).exits(3).prints("is switched off").prints("matches, but is not used");
-    off.prints("echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+    off.prints("echo 1 > /proc/sys/fs/binfmt_misc/status");
     write(&format!("{TABLE}/status"), b"1").unwrap();
     explain(&[program]).exits(0).omits("to make it run");
     clear();
     register_rule("riscv", "riscv64", Path::new("/scratch/gone"), "");
     let gone = explain(&[program]).exits(3).prints("its interpreter /scratch/gone does not exist");
-    gone.prints("sudo binfmt-nix register --force riscv64");
+    gone.prints("binfmt-nix register riscv64 --force");
     clear();
     // QEMU needs the loader of the program.
     let elf = outside("dynamic", &dynamic());
@@ -162,5 +159,5 @@ fn hidden_entries_are_reported() {
     mount(None::<&str>, TABLE, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let done = explain(&[program]).exits(0).prints("the kernel's table is not mounted here, but it has entries");
     done.prints("an entry that is not visible here runs programs of riscv64").omits("to make it run");
-    explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("sudo binfmt-nix register s390x");
+    explain(&[probe("s390x").to_str().unwrap()]).exits(3).prints("binfmt-nix register s390x");
 }

@@ -39,7 +39,7 @@ pub(crate) fn fails(tree: &Tree, failed: &[&str], why: &str, repair: &str) {
     assert_eq!(proofs, expected.map(|(what, result)| (what.to_owned(), result.to_owned())), "{system:#}");
     let proof = system["proofs"].as_array().unwrap().iter().find(|proof| proof["what"] == failed[0]).unwrap();
     assert!(proof["text"].as_str().unwrap().contains(why), "{proof:#}");
-    assert!(proof["repair"].as_str().unwrap().contains(repair), "{proof:#}");
+    assert_eq!(proof["repair"], serde_json::json!([repair]), "{proof:#}");
 }
 
 /// A machine with the usual /proc, so that new namespaces are possible.
@@ -49,7 +49,7 @@ pub(crate) fn machine() -> Tree {
 }
 
 const NOTHING: [&str; 4] = ["direct", "argv0", "chroot", "sandbox"];
-pub(crate) const FORCE: &str = "sudo binfmt-nix register aarch64 --force";
+pub(crate) const FORCE: &str = "binfmt-nix --root /tree register aarch64 --force";
 
 /// A machine on which another tool registered this interpreter.
 pub(crate) fn machine_with_entry(interpreter: &Path, flags: &str) -> Tree {
@@ -195,7 +195,7 @@ fn a_disabled_entry_fails_every_proof() {
     let (proofs, system) = run_test(&tree, 3);
     assert!(proofs.iter().all(|(_, result)| result == "failed"), "{system:#}");
     let done = tree.run(&["test", "aarch64"]).exits(3).prints("qemu-aarch64 is disabled");
-    done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/qemu-aarch64");
+    done.prints("repair: binfmt-nix --root /tree register aarch64");
     tree.write_kernel("qemu-aarch64", "1");
     run_test(&tree, 0);
 }
@@ -206,7 +206,7 @@ fn a_switched_off_table_fails_every_proof() {
     tree.register("aarch64").exits(0);
     tree.write_kernel("status", "0");
     let done = tree.run(&["test", "aarch64"]).exits(3).prints("the whole table is switched off");
-    done.prints("repair: echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+    done.prints("repair: echo 1 > /tree/proc/sys/fs/binfmt_misc/status");
     tree.write_kernel("status", "1");
     run_test(&tree, 0);
 }
@@ -241,7 +241,7 @@ fn an_unregistered_system_is_not_proven() {
     tree.run(&["test", "aarch64"])
         .exits(3)
         .prints("no entry takes them")
-        .prints("repair: sudo binfmt-nix register aarch64");
+        .prints("repair: binfmt-nix --root /tree register aarch64");
     assert_eq!(tree.run(&["test", "all", "--json"]).exits(3).json()["proven"], false);
 }
 

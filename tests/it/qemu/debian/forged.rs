@@ -163,7 +163,7 @@ fn a_signed_text_that_is_not_a_list_is_refused() {
         ("SHA256:\n", "SHA256:\n 0 1 main/binary-amd64/Packages.xz\n", "no size or digest"),
         ("SHA256:\n", "SHA256:\n x\n", "a malformed line in its SHA256"),
         (" 5 main/binary-amd64/Packages.xz", " +5 main/binary-amd64/Packages.xz", "no size or digest"),
-        (" 5 main/binary-amd64/Packages.xz", " 0 main/binary-amd64/Packages.xz", "has 0 bytes"),
+        (" 5 main/binary-amd64/Packages.xz", " 0 main/binary-amd64/Packages.xz", "has no bytes"),
         (" 5 main/binary-amd64/Packages.xz", " 67108865 main/binary-amd64/Packages.xz", "has 67108865 bytes"),
         (" 5 main/binary-amd64/Packages.xz", " 5 main/binary-amd64/Packages", "no SHA-256 of"),
     ] {

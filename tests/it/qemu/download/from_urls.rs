@@ -128,15 +128,15 @@ fn cache_lists_and_prunes_partial_downloads() {
     let (archive, sha256) = archive();
     let tree = tree();
     let before = tree.snapshot();
-    tree.run(&["cache"]).exits(0).prints("0 files");
+    tree.run(&["cache"]).exits(0).prints("no files");
     register(&tree, &serve(&archive, Manner::Cut(9000)), &["--sha256", &sha256]).exits(1);
-    let shown = tree.run(&["cache"]).exits(0).prints("1 files").prints("download");
+    let shown = tree.run(&["cache"]).exits(0).prints("1 file, ").prints("download");
     assert!(shown.out.contains(&sha256[..12]));
     let json = tree.run(&["cache", "--json"]).exits(0).json();
     assert_eq!(json["files"][0]["sha256"].as_str(), Some(sha256.as_str()));
     tree.run(&["cache", "prune"]).exits(0).prints("removed");
     assert!(!tree.exists(CACHE));
-    tree.run(&["cache"]).exits(0).prints("0 files");
+    tree.run(&["cache"]).exits(0).prints("no files");
     before.is_restored_in(&tree);
 }
 

@@ -1,0 +1,79 @@
+//! Rules that would take programs which the machine needs to run itself.
+//!
+//! binfmt_misc comes before the kernel's own ELF loader (`insert_binfmt`), so such a rule makes the kernel start the
+//! interpreter for every program, and, if the interpreter is such a program, to start the interpreter (ELOOP). Nothing
+//! can be started any more. A rule is evaluated before it is registered, and before a command is proposed that puts it
+//! in force.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use binfmt_magic::{Arch, Entry, Rule, WINDOW};
+
+use crate::binfmt::table::{Table, entry_name};
+use crate::host;
+
+/// The first bytes of programs that the machine runs natively, each with its name in messages.
+#[derive(Debug)]
+pub struct NativePrograms(Vec<(String, Vec<u8>)>);
+
+impl NativePrograms {
+    /// Reads some programs of this machine. `machine` is its name, as `uname -m` prints it.
+    pub fn read(machine: &str) -> Self {
+        let files = [("/proc/self/exe", "binfmt-nix itself"), ("/bin/sh", "/bin/sh"), ("/sbin/init", "/sbin/init")];
+        let heads = files.into_iter().filter_map(|(path, what)| Some((what.to_owned(), read_head(Path::new(path))?)));
+        let samples = Arch::of_host(machine).map(Arch::headers).unwrap_or_default();
+        let samples = samples.into_iter().map(|head| (format!("programs of this {machine} machine"), head));
+        Self(heads.chain(samples).collect())
+    }
+
+    /// Returns the name of a program that the rule takes.
+    pub fn taken_by(&self, rule: &Rule) -> Option<&str> {
+        self.0.iter().find(|(_, head)| rule.matches(head)).map(|(what, _)| what.as_str())
+    }
+}
+
+/// Returns the entries that are not in force and must not be, by name, each with the program that its rule takes.
+pub fn find_harmful_entries(table: &Table, machine: &str) -> BTreeMap<String, String> {
+    let dormant: Vec<&Entry> =
+        table.entries().iter().filter(|entry| !entry.enabled || table.is_switched_off()).collect();
+    if dormant.is_empty() {
+        return BTreeMap::new();
+    }
+    let natives = NativePrograms::read(machine);
+    let harm = |entry: &Entry| natives.taken_by(&entry.rule).map(str::to_owned).or_else(|| takes_itself(&entry.rule));
+    dormant.into_iter().filter_map(|entry| Some((entry_name(entry), harm(entry)?))).collect()
+}
+
+/// Whether the rule takes its own interpreter.
+fn takes_itself(rule: &Rule) -> Option<String> {
+    let head = read_head(Path::new(OsStr::from_bytes(&rule.interpreter)))?;
+    rule.matches(&head).then(|| "its own interpreter".to_owned())
+}
+
+fn read_head(path: &Path) -> Option<Vec<u8>> {
+    host::user_files::read_path_head(path, WINDOW as u64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rule: &str, table_enabled: bool, enabled: bool) -> Table {
+        let entries = Rule::parse(rule.as_bytes()).map(|rule| Entry { enabled, rule }).into_iter().collect();
+        Table::Mounted { entries, unsupported: Vec::new(), enabled: table_enabled }
+    }
+
+    #[test]
+    fn an_entry_that_would_take_every_program_is_harmful_unless_it_is_in_force_already() {
+        let machine = crate::host::env::kernel_release().0;
+        let all = r":x:M::\x7fELF::/bin/p:C";
+        let names = |table| find_harmful_entries(&table, &machine).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(table(all, true, false)), ["x"]);
+        assert_eq!(names(table(all, false, true)), ["x"]);
+        assert!(names(table(all, true, true)).is_empty());
+        assert!(names(table(":y:E::exe::/bin/p:", true, false)).is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! Commands that a user can paste into a shell. Pure, except for [`Shell::for_host`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::Arch;
+
+use crate::binfmt::table;
+use crate::binfmt::table::{Table, entry_name};
+use crate::host::{self, Host};
+use crate::sanitize::{AsText as _, bytes_of, shell_quote};
+
+/// The way in which commands for a machine are written.
+#[derive(Debug, Clone, Default)]
+pub struct Shell {
+    /// The directory that contains the machine's tree, if it is not the running machine.
+    pub root: Option<PathBuf>,
+    /// Whether the shell of the user is one of root.
+    pub is_root: bool,
+    /// Whether sudo(8) started this process, so that the shell of the user is not one of root.
+    pub is_below_sudo: bool,
+}
+
+impl Shell {
+    /// Returns the way in which commands for this machine and this user are written.
+    pub fn for_host(host: &Host) -> Self {
+        let is_root = host::env::effective_ids().0 == 0;
+        let is_below_sudo = is_root && host::env::var("SUDO_UID").is_some();
+        let root = || host.real_path(Path::new("/")).components().collect();
+        Self { root: (!host.is_live()).then(root), is_root: is_root && !is_below_sudo, is_below_sudo }
+    }
+
+    /// Whether this process is one of root, whatever shell its user has.
+    pub fn is_process_root(&self) -> bool {
+        self.is_root || self.is_below_sudo
+    }
+
+    /// Returns a command that needs root.
+    pub fn as_root(&self, line: impl Display) -> String {
+        if self.is_root { line.to_string() } else { format!("sudo {line}") }
+    }
+
+    /// Returns a command that an ordinary user has to run. Root would change the owner of what it writes.
+    pub fn as_user(&self, name: &str, line: impl Display) -> String {
+        // sudo(8) lets its user do this, too.
+        if self.is_process_root() { format!("sudo -u {} {line}", shell_quote(name)) } else { line.to_string() }
+    }
+
+    /// Returns a command of this tool, with these arguments, that changes the machine.
+    pub fn tool_command(&self, words: impl Display) -> String {
+        match self.root {
+            Some(_) => self.query_command(words),
+            None => self.as_root(self.query_command(words)),
+        }
+    }
+
+    /// Returns a command of this tool, with these arguments, that every user may run.
+    pub fn query_command(&self, words: impl Display) -> String {
+        match &self.root {
+            Some(root) => format!("binfmt-nix --root {} {words}", shell_quote(&root.as_text())),
+            None => format!("binfmt-nix {words}"),
+        }
+    }
+
+    /// Returns the command that registers a system, again or for the first time.
+    pub fn register_command(&self, arch: &Arch) -> String {
+        self.tool_command(format_args!("register {}", arch.target))
+    }
+
+    /// Returns the command that writes a word to a file of the kernel's table.
+    pub fn write_command(&self, word: &str, file: &str) -> String {
+        let path = self.quote_path(&table::entry_path(file));
+        if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") }
+    }
+
+    /// Returns the commands that put a table in force whose `status` is "disabled". `harmful` are the entries that must
+    /// not be in force (see [`harm`](super::harm)); they are removed first.
+    pub fn switch_on_commands(&self, table: &Table, harmful: &BTreeMap<String, String>) -> Vec<String> {
+        let enabled = table.entries().iter().filter(|entry| entry.enabled).map(entry_name);
+        let removals = enabled.filter(|name| harmful.contains_key(name)).map(|name| self.write_command("-1", &name));
+        removals.chain([self.write_command("1", "status")]).collect()
+    }
+
+    /// Returns the command that makes a table writable that is mounted read-only.
+    pub fn remount_command(&self) -> String {
+        self.as_root(format_args!("mount -o remount,rw {}", self.quote_path(Path::new(table::DIR))))
+    }
+
+    /// Returns a path of the machine, quoted for a shell.
+    pub fn quote_path(&self, path: &Path) -> String {
+        shell_quote(&self.real_path(path).as_text())
+    }
+
+    /// Returns a file that the user named, quoted as an argument. An absolute path is one of the machine.
+    pub fn quote_named_file(&self, path: &str) -> String {
+        let bytes = bytes_of(path);
+        if bytes.starts_with(b"/") { self.quote_path(Path::new(OsStr::from_bytes(&bytes))) } else { quote_file(path) }
+    }
+
+    /// Returns the real path of a path of the machine.
+    pub fn real_path(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// Quotes the path of a file for commands that take it as an argument: a name that begins with a hyphen, or has no
+/// slash, gets `./` in front, so that it is neither an option nor looked up in PATH.
+pub fn quote_file(path: &str) -> String {
+    if path.contains('/') { shell_quote(path) } else { format!("./{}", shell_quote(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_fit_the_machine_and_the_user() {
+        let live = Shell::default();
+        assert_eq!(live.tool_command("register arm"), "sudo binfmt-nix register arm");
+        assert_eq!(live.query_command("status"), "binfmt-nix status");
+        assert_eq!(live.write_command("1", "status"), "echo 1 | sudo tee /proc/sys/fs/binfmt_misc/status");
+        let image = Shell { root: Some("/mnt/an image".into()), is_root: true, is_below_sudo: false };
+        assert_eq!(image.tool_command("status"), "binfmt-nix --root '/mnt/an image' status");
+        assert_eq!(image.write_command("-1", "x y"), "echo -1 > '/mnt/an image/proc/sys/fs/binfmt_misc/x y'");
+    }
+
+    #[test]
+    fn files_are_neither_options_nor_commands() {
+        assert_eq!(quote_file("-x"), "./-x");
+        assert_eq!(quote_file("a b"), "./'a b'");
+        assert_eq!(quote_file("./a"), "./a");
+        assert_eq!(quote_file("bytes:\\xff"), "./$'\\377'");
+    }
+}
