@@ -7,6 +7,7 @@
 pub mod doctor;
 pub mod explain;
 pub mod nix_failure;
+pub mod other_entries;
 pub mod repair;
 pub mod status;
 pub mod verify;

@@ -14,6 +14,7 @@ use crate::binfmt::probe::isolated;
 use crate::binfmt::probe::isolated::Isolation;
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::table::entry_name;
+use crate::diagnose::other_entries::{OtherEntry, list_other_entries};
 use crate::diagnose::verify;
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
 use crate::diagnose::verify::running_binary;
@@ -38,6 +39,8 @@ pub struct StatusReport {
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
+    /// The entries of other tools that run no system's programs: files of Java, Wine, WebAssembly and others.
+    pub other_entries: Vec<OtherEntry>,
     /// Whether a file or an entry that this tool made belongs to no registered system: a run is in progress, was
     /// interrupted, or could not remove everything. Running the same command again completes the run;
     /// `unregister all` removes the rest, or reports what remains.
@@ -113,6 +116,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
     StatusReport {
         version: 1,
         systems,
+        other_entries: list_other_entries(&facts.table),
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
         outdated_daemon: facts.receipt.running_outdated_daemon().cloned(),

@@ -166,12 +166,13 @@ explained() { "${clean[@]}" "$tool" doctor - --json < "$home/refusal" > "$home/s
 explains_the_refusal() {
     refuses || return 1
     cp "$home/said" "$home/refusal"
-    explained nix-wrong-platform && says "nothing runs them" "Nix does not build for aarch64-linux" "register aarch64"
+    explained nix-wrong-platform && says "nothing runs them" "Nix is not configured for aarch64-linux" "register aarch64"
 }
 
 register_and_build() { obey && builds aarch64-linux arm64 aarch64; }
 
-explains_that_it_works() { explained nix-wrong-platform && says "Nix builds for aarch64-linux" "one ran just now" "try it again"; }
+explains_that_it_works() { explained nix-wrong-platform && says "Nix built a derivation for aarch64-linux just now, as " \
+    "in its sandbox" "one ran just now" "such a build worked here just now: try it again"; }
 
 lost() { ! platforms | grep -qw -- "$1"; }
 

@@ -7,6 +7,7 @@ use crate::cli;
 use crate::diagnose::doctor;
 use crate::diagnose::doctor::messages::Advice;
 use crate::diagnose::doctor::report::DoctorReport;
+use crate::diagnose::doctor::snapshot::BuildTrial;
 use crate::diagnose::doctor::{Finding, Fix, Snapshot, gather, messages};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::env::kernel_release;
@@ -19,9 +20,10 @@ use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, Reso
 use crate::qemu::version_query::VersionQuery;
 use crate::register::apply::Apply;
 use crate::register::facts::Facts;
+use crate::register::nix_builds::{self, NixBuilds, SystemBuild};
 use crate::register::plan;
 use crate::register::plan::{Plan, Step};
-use crate::register::receipt::NixUse;
+use crate::register::receipt::{NixBuildResult, NixUse};
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
@@ -32,7 +34,7 @@ pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCo
     let _lock = if args.fix { Some(acquire_lock(host, ui, args.wait)?) } else { None };
     let (snapshot, findings) = diagnose(host)?;
     if let Some(text) = read_message(args)? {
-        return Ok(explain_message(ui, &snapshot, findings, &text));
+        return explain_message(host, ui, snapshot, findings, &text);
     }
     let report = if args.fix { apply_fixes(host, ui, &findings)? } else { DoctorReport::new(&snapshot, findings) };
     Ok(print_report(ui, &report))
@@ -52,16 +54,45 @@ const MAX_MESSAGE: u64 = 1 << 20;
 
 /// Explains an error message. A known message counts as a finding, so its exit status differs from that of an unknown
 /// one.
-fn explain_message(ui: &Ui, snapshot: &Snapshot, findings: Vec<Finding>, text: &str) -> ExitCode {
+fn explain_message(
+    host: &Host,
+    ui: &Ui,
+    mut snapshot: Snapshot,
+    findings: Vec<Finding>,
+    text: &str,
+) -> Result<ExitCode> {
     let reading = messages::Reading::of(text);
-    let meanings = reading.explain(snapshot, &findings);
+    let systems = reading.systems_to_build(&snapshot, &findings);
+    try_builds(host, &mut snapshot, &systems)?;
+    let meanings = reading.explain(&snapshot, &findings);
     let report = if meanings.iter().any(Advice::is_known) {
-        DoctorReport::from_messages(snapshot, meanings)
+        DoctorReport::from_messages(&snapshot, meanings)
     } else {
         ui.print_note("this is not a message that binfmt-nix knows; it checked the machine instead");
-        DoctorReport { meanings, ..DoctorReport::new(snapshot, findings) }
+        DoctorReport { meanings, ..DoctorReport::new(&snapshot, findings) }
     };
-    print_report(ui, &report)
+    Ok(print_report(ui, &report))
+}
+
+/// Lets Nix build for these systems, as the calling user, so that the doctor says only what it saw.
+fn try_builds(host: &Host, snapshot: &mut Snapshot, systems: &[&'static Arch]) -> Result<()> {
+    let Some(nix) = snapshot.nix.as_mut().filter(|_| !systems.is_empty()) else { return Ok(()) };
+    host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
+    let NixBuilds { builds, untried, .. } = nix_builds::build_with_nix(host, systems);
+    if let Some(signal) = host.pending_signal() {
+        return Err(Error::Interrupted { signal });
+    }
+    nix.builds.extend(untried.into_iter().map(|(target, why)| (target, BuildTrial::Untried(why))));
+    nix.builds.extend(builds.into_iter().map(|SystemBuild { target, build }| {
+        let user = build.user;
+        let trial = match build.result {
+            NixBuildResult::BuiltInSandbox => BuildTrial::Built { user, in_sandbox: true },
+            NixBuildResult::Built => BuildTrial::Built { user, in_sandbox: false },
+            NixBuildResult::Failed => BuildTrial::Failed { user, message: build.message },
+        };
+        (target, trial)
+    }));
+    Ok(())
 }
 
 fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {

@@ -118,6 +118,7 @@ fn print_repairs(ui: &Ui, explanation: &Explanation) {
         let nothing = match explanation.verdict {
             ExecVerdict::Native => "nothing needs to be registered for this file",
             ExecVerdict::Emulated => "nothing needs to be done; binfmt-nix status shows whether its emulator works",
+            ExecVerdict::Interpreted => "nothing needs to be done; binfmt-nix status -v shows its entry",
             _ => return,
         };
         return print_line(ui, nothing);

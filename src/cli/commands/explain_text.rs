@@ -7,6 +7,7 @@ pub(super) fn verdict_text(verdict: ExecVerdict) -> &'static str {
     match verdict {
         ExecVerdict::Native => "runs natively",
         ExecVerdict::Emulated => "runs by emulation",
+        ExecVerdict::Interpreted => "runs by an interpreter",
         ExecVerdict::LoaderMissing
         | ExecVerdict::OtherOs
         | ExecVerdict::CutOff

@@ -1,5 +1,7 @@
 //! The command `status`: shows the registered systems, or checks one of them.
 
+use std::fmt::Write as _;
+
 use binfmt_magic::Arch;
 
 use crate::binfmt::container::Container;
@@ -7,6 +9,7 @@ use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::shell::Shell;
 use crate::cli;
+use crate::diagnose::other_entries::OtherEntry;
 use crate::diagnose::status;
 use crate::diagnose::status::{Health, StatusReport, SystemStatus};
 use crate::error::{Error, ExitCode, Result};
@@ -63,6 +66,7 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
     } else {
         print_systems(ui, status, verbose);
     }
+    print_other_entries(ui, &status.other_entries, verbose);
     if status.unfinished {
         ui.print_note(&format!(
             "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to \
@@ -83,6 +87,31 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
                 system.system
             ));
         }),
+    }
+}
+
+/// Prints the entries that run no system's programs: their names in one line or, on request, one entry after the other.
+fn print_other_entries(ui: &Ui, entries: &[OtherEntry], verbose: bool) {
+    const MAX_WIDTH: usize = 54;
+    if !verbose {
+        let mut line = String::new();
+        for (number, entry) in entries.iter().enumerate() {
+            let word = format!(" {}{}", entry.name, if entry.enabled { "" } else { " (off)" });
+            if line.chars().count().saturating_add(word.chars().count()) > MAX_WIDTH && !line.is_empty() {
+                let _ = write!(line, " and {} more", entries.len().saturating_sub(number));
+                break;
+            }
+            line.push_str(&word);
+        }
+        if !line.is_empty() {
+            ui.print_result(&format!("other entries:{line}"));
+        }
+        return;
+    }
+    for entry in entries {
+        let off = if entry.enabled { "" } else { ", which is off" };
+        ui.print_result(&format!("other entry {}{off}: {}", entry.name, entry.interpreter));
+        ui.print_result(&format!("  takes {}", entry.takes));
     }
 }
 

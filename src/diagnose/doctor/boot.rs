@@ -174,7 +174,12 @@ fn check_names(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// Adds the command that turns a line into a comment. The file of a package is not changed: a copy in /etc hides it.
-fn with_line_as_comment(snapshot: &Snapshot, occurrence: Occurrence, file: &Path, number: usize) -> Occurrence {
+pub(super) fn with_line_as_comment(
+    snapshot: &Snapshot,
+    occurrence: Occurrence,
+    file: &Path,
+    number: usize,
+) -> Occurrence {
     let script = format!("{number}s/^/# /");
     let real = snapshot.shell.quote_path(file);
     if file.starts_with("/etc") {

@@ -21,6 +21,7 @@ mod nix_edit;
 pub mod nix_features;
 pub mod nix_sandbox;
 pub mod nix_settings;
+pub mod other_entries;
 pub mod report;
 pub mod rules;
 pub mod snapshot;
@@ -137,6 +138,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         rules::CHECKS,
         flags::CHECKS,
         interpreters::CHECKS,
+        other_entries::CHECKS,
         containers::CHECKS,
         boot::CHECKS,
         nix_settings::CHECKS,

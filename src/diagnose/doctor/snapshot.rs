@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub boot: Boot,
     /// Foreign setuid programs called sudo in the images of containers.
     pub foreign_sudo: BTreeMap<&'static str, PathBuf>,
+    /// Setuid programs of this machine, each with its first bytes.
+    pub setuid_programs: Vec<(PathBuf, Vec<u8>)>,
     /// Nix; `None` if it was not found.
     pub nix: Option<NixSnapshot>,
 }
@@ -120,6 +122,8 @@ pub struct NixSnapshot {
     pub caller: Option<CallerNix>,
     /// Whether other machines can build for this one.
     pub has_builders: bool,
+    /// Builds that were tried just now, by QEMU's name of the system. Only a message of Nix makes the doctor try one.
+    pub builds: BTreeMap<&'static str, BuildTrial>,
     /// The nix.conf that users edit.
     pub conf: PathBuf,
     /// Whether this tool must not change nix.conf.
@@ -135,6 +139,27 @@ pub struct NixSnapshot {
     pub untrusted: Vec<(String, PathBuf, String)>,
     /// The sources of sandbox paths that do not exist.
     pub missing: BTreeSet<String>,
+}
+
+/// A build by Nix that was tried just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildTrial {
+    /// Nix built, as this user.
+    Built {
+        /// Name of the user.
+        user: String,
+        /// Whether the builder ran in Nix's sandbox.
+        in_sandbox: bool,
+    },
+    /// Nix did not build, as this user.
+    Failed {
+        /// Name of the user.
+        user: String,
+        /// Lines of Nix's message.
+        message: Vec<String>,
+    },
+    /// No build could be tried, for this reason.
+    Untried(String),
 }
 
 /// The settings of Nix as one user has them.
@@ -180,6 +205,7 @@ impl Default for Snapshot {
             trials: BTreeMap::new(),
             boot: Boot::default(),
             foreign_sudo: BTreeMap::new(),
+            setuid_programs: Vec::new(),
             nix: None,
         }
     }

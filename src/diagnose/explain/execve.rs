@@ -1,9 +1,9 @@
 //! Follows execve(2): from a file through its interpreters to the result.
 
-use binfmt_magic::{Entry, WINDOW};
+use binfmt_magic::{Arch, Entry, WINDOW};
 use nix::errno::Errno;
 
-use super::loader::{self, LoadResult};
+use super::loader::{self, LoadResult, Loader, LoaderSupport};
 use super::script::InvalidScriptLine;
 use super::{Elf, FileKind, MachineFacts, ScriptLine, elf, entries, file_kind, flaw, repair, script};
 use crate::binfmt::table::{Table, entry_name};
@@ -244,7 +244,7 @@ impl ExecveWalk<'_> {
             version: 1,
             file: text_of_bytes(file),
             verdict,
-            runs: matches!(verdict, ExecVerdict::Native | ExecVerdict::Emulated),
+            runs: matches!(verdict, ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Interpreted),
             errno: errno.map(|errno| format!("{errno:?}")),
             why,
             table: table_state(&self.machine.table),
@@ -285,7 +285,18 @@ impl ExecveWalk<'_> {
             let why = format!("{interpreter} starts, but does not find the program's loader {loader}{os}");
             return (ExecVerdict::LoaderMissing, None, why);
         }
-        (ExecVerdict::Emulated, None, format!("entry {name} runs it with {interpreter}"))
+        let verdict = if self.is_foreign(step) { ExecVerdict::Emulated } else { ExecVerdict::Interpreted };
+        (verdict, None, format!("entry {name} runs it with {interpreter}"))
+    }
+
+    /// Whether the file of a step is a program that the machine does not run natively.
+    fn is_foreign(&self, step: &ExecStep) -> bool {
+        let Some(elf) = &step.elf else { return false };
+        let Some(arch) = elf.system.and_then(Arch::by_target) else { return true };
+        let is_for = |loader: &Loader| {
+            loader.machines.contains(&arch.e_machine) && (loader.bits, loader.endian) == (arch.bits, arch.endian)
+        };
+        !self.machine.loaders.iter().any(|loader| is_for(loader) && loader.support == LoaderSupport::Yes)
     }
 }
 

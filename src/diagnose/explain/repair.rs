@@ -31,6 +31,7 @@ pub(super) fn propose_commands(
     let mut proposal = match explanation.verdict {
         ExecVerdict::Native
         | ExecVerdict::Emulated
+        | ExecVerdict::Interpreted
         | ExecVerdict::Unknown
         | ExecVerdict::OtherOs
         | ExecVerdict::CutOff

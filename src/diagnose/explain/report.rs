@@ -47,8 +47,10 @@ pub struct Explanation {
 pub enum ExecVerdict {
     /// The kernel runs the file natively, or with the interpreter in its first line.
     Native,
-    /// An entry of the table runs the file.
+    /// An entry of the table starts an emulator for a program of another system.
     Emulated,
+    /// An entry of the table starts an interpreter for a file that is not a program of another system.
+    Interpreted,
     /// An entry starts an emulator, but the program's loader is missing.
     LoaderMissing,
     /// A program is started, but it makes the system calls of another operating system than Linux.

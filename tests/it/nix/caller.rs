@@ -235,6 +235,52 @@ fn an_interrupted_build_leaves_a_complete_registration() {
     register(&[]).exits(0).prints("already registered").prints("Nix built a derivation");
 }
 
+/// The doctor gets a message of Nix that does not hold any more. It says what a build showed, as the user who asked.
+#[sandboxed]
+fn the_doctor_says_that_a_build_works_only_after_one() {
+    const REFUSED: &str = "error: a 'aarch64-linux' with features {} is required to build '/nix/store/x.drv', but I am a \
+                           'x86_64-linux' with features {benchmark, big-parallel, kvm}";
+    let daemon = install_nix();
+    let emulator = Path::new("/usr/local/qemu-aarch64");
+    fs::copy(qemu("aarch64"), emulator).unwrap();
+    let rule = crate::support::table::line("qemu-aarch64", "aarch64", emulator, "PF");
+    fs::write(Path::new(crate::diagnose::doctor::running_host::TABLE).join("register"), rule).unwrap();
+    let explain = |variables: &[(&str, &str)]| {
+        let done: Done = tool(&["doctor", REFUSED, "--json"]).envs(variables.iter().copied()).output().unwrap().into();
+        let report = done.exits(3).json();
+        let meaning = report["meanings"][0].clone();
+        (meaning["here"].to_string(), meaning["repair"].to_string())
+    };
+    let (here, _) = explain(&[]);
+    assert!(here.contains("Nix built a derivation for aarch64-linux just now, as root, in its sandbox"), "{here}");
+    assert!(here.contains("such a build worked here just now: try it again"), "{here}");
+    let (here, _) = explain(&[("SUDO_UID", "1000"), ("SUDO_GID", "1000")]);
+    assert!(here.contains("just now, as joe, in its sandbox"), "{here}");
+    fs::write(REALISE, "case $* in *sandboxed*) exit 1 ;; esac\n").unwrap();
+    let (here, _) = explain(&[]);
+    assert!(here.contains("just now, as root, not in its sandbox"), "{here}");
+    fs::write(REALISE, "echo \"error: getting attributes of path '/run/binfmt': No such file\" >&2\nexit 1\n").unwrap();
+    let (here, repair) = explain(&[]);
+    assert!(
+        here.contains("Nix did not build a derivation for aarch64-linux just now, as root: error: getting"),
+        "{here}"
+    );
+    assert!(!here.contains("try it again") && repair.contains("test aarch64 --nix"), "{here} {repair}");
+    // What cannot be tried is not said to work.
+    std::os::unix::fs::chown("/nix/var/nix/profiles/default/bin/nix", Some(1000), None).unwrap();
+    fs::write("/etc/nix/nix.conf", "extra-extra-platforms = aarch64-linux\n").unwrap();
+    let (here, repair) = explain(&[]);
+    assert!(here.contains("no build was tried: no nix was found that can be run safely"), "{here}");
+    assert!(!here.contains("try it again") && repair.contains("test aarch64 --nix"), "{here} {repair}");
+    // A finding is the cause: no build is made.
+    fs::write("/etc/nix/nix.conf", "").unwrap();
+    fs::write(ARGUMENTS, "").unwrap();
+    let (here, _) = explain(&[]);
+    assert!(here.contains("nix-not-told") && !here.contains("just now, as"), "{here}");
+    assert!(!fs::read_to_string(ARGUMENTS).unwrap().contains("--realise"));
+    drop(daemon);
+}
+
 /// Promise 8 of SECURITY.md names every variable that the program can read, and no other one can be read.
 #[test]
 fn every_variable_that_is_read_is_documented() {

@@ -49,6 +49,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         trials: BTreeMap::new(),
         boot: Boot { rules: facts.boot.accepted_rules().cloned().collect(), ..facts.boot.clone() },
         foreign_sudo: environment::find_foreign_sudo(host),
+        setuid_programs: if facts.table.is_empty() { Vec::new() } else { environment::find_setuid_programs(host) },
         nix: nix::gather_nix(host, facts),
     };
     if snapshot.environment.emulated {

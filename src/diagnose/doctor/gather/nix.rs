@@ -1,6 +1,6 @@
 //! Gathers the facts about Nix: its files, its effective settings, and when its daemon was started.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         untrusted: if has_daemon { find_untrusted_users(host, &settings) } else { Vec::new() },
         missing: find_missing_sources(host, [Some(&machine), caller.as_ref().map(|caller| &caller.view)]),
         has_builders,
+        builds: BTreeMap::new(),
         has_daemon,
         caller,
         machine,

@@ -6,11 +6,11 @@ use super::{Advice, Message, Reading, SystemName, UNKNOWN};
 use crate::binfmt::table::{DIR, Table, entry_name};
 use crate::diagnose::doctor::messages::catalog::{KnownMessage, Remedy};
 use crate::diagnose::doctor::messages::host_state::{
-    describe_machine, describe_system, is_native, nix_builds, runs_here, works_here,
+    build_trial, describe_machine, describe_system, is_configured, is_native, ran_here, runs_here, works_here,
 };
 use crate::diagnose::doctor::messages::pattern::Role;
 use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
-use crate::diagnose::doctor::snapshot::{NixSnapshot, interpreter_path, system_named_by};
+use crate::diagnose::doctor::snapshot::{BuildTrial, NixSnapshot, interpreter_path, system_named_by};
 use crate::diagnose::doctor::{Finding, Snapshot};
 use crate::nix::conf::required_features;
 use crate::nix::settings::SettingLine;
@@ -78,6 +78,25 @@ pub(super) fn explain_message(
     }
 }
 
+/// Returns the system for which only a build shows whether the message still holds: it is about a build by Nix on this
+/// machine, and no finding is its cause.
+pub(super) fn system_to_build(
+    known: &'static KnownMessage,
+    message: &Message,
+    reading: &Reading,
+    snapshot: &Snapshot,
+    findings: &[Finding],
+) -> Option<&'static Arch> {
+    let wanted = reading.wanted_by(message).filter(|_| !known.of_machine);
+    let named = || reading.named_system(snapshot).filter(|_| !known.of_machine);
+    let arch = wanted.map_or_else(named, SystemName::arch);
+    let subject = Subject { known, message, snapshot, wanted, arch };
+    let is_here = known.of_nix && snapshot.nix.is_some() && subject.other_machine(reading.host_of(message)).is_none();
+    let has_cause = || findings.iter().any(|finding| subject.is_cause(finding));
+    let is_open = |arch: &&'static Arch| !is_native(snapshot, arch) && works_here(snapshot, arch) && !has_cause();
+    arch.filter(|_| is_here && matches!(known.remedy, Remedy::Register)).filter(is_open)
+}
+
 /// Describes the state of a system that a text names, in which nothing is known.
 pub(super) fn describe_unknown(arch: &'static Arch, snapshot: &Snapshot, findings: &[Finding]) -> Advice {
     // The findings are listed below, with their repairs.
@@ -121,7 +140,7 @@ impl Subject<'_> {
         );
         let is_foreign_system = self.message.store().is_none() && matches!(host, Some(SystemName::NotEmulated(_)));
         let builds_here = |arch: &&'static Arch| {
-            self.known.of_nix && runs_here(self.snapshot, arch) && nix_builds(self.snapshot, arch) == Some(true)
+            self.known.of_nix && runs_here(self.snapshot, arch) && is_configured(self.snapshot, arch) == Some(true)
         };
         let builds_here = self.arch.filter(builds_here);
         todo.lines.extend(match &self.known.remedy {
@@ -144,7 +163,8 @@ impl Subject<'_> {
             todo.lines.extend(lines.iter().filter(|line| line.starts_with('#')).map(|line| self.command(line)));
         }
         if let Some(arch) = builds_here {
-            todo.here.push(format!("this machine builds for {}", arch.nix_systems.first().unwrap_or(&arch.target)));
+            let system = arch.nix_systems.first().unwrap_or(&arch.target);
+            todo.here.push(format!("Nix of this machine is configured for {system}, whose programs run here"));
             todo.lines.push(format!(
                 "{}   # the line for /etc/nix/machines of that machine",
                 self.read_command("nix-conf --builder")
@@ -207,7 +227,7 @@ impl Subject<'_> {
                 let why = "its programs need no emulator here; the cause is the program itself, or another machine";
                 Todo::new(why, self.explain_file())
             }
-            (Remedy::Register, Some(arch)) if self.works(arch) => self.advise_to_try_again(),
+            (Remedy::Register, Some(arch)) if self.works(arch) => self.advise_to_try_again(arch),
             (Remedy::Register, Some(arch)) => Todo::lines([self.snapshot.shell.register_command(arch)]),
             (Remedy::Register, None) if self.known.of_nix && self.message.captures.get(Role::File).is_none() => {
                 Todo::lines(["# register the system of the build, as root: binfmt-nix register SYSTEM"])
@@ -240,14 +260,36 @@ impl Subject<'_> {
         if self.known.of_nix { works_here(self.snapshot, arch) } else { runs_here(self.snapshot, arch) }
     }
 
-    fn advise_to_try_again(&self) -> Todo {
+    /// Nothing is known that keeps such programs and builds from working here. Only what was tried is said to work.
+    fn advise_to_try_again(&self, arch: &'static Arch) -> Todo {
         if !self.known.next_steps.is_empty() {
             return Todo::default();
         }
-        let what = if self.known.of_nix { "programs and builds work" } else { "programs run" };
+        let trial = if self.known.of_nix { build_trial(self.snapshot, arch) } else { None };
+        let test = |option: &str| vec![self.read_command(&format!("test {}{option}", arch.target))];
+        let worked = match trial {
+            Some(BuildTrial::Built { .. }) => "such a build worked here just now",
+            Some(BuildTrial::Failed { .. }) => {
+                return Todo::new("nothing else was found that keeps Nix from building", test(" --nix"));
+            }
+            Some(BuildTrial::Untried(_)) => {
+                return Todo::new(
+                    "nothing was found that keeps Nix from building, but that was not tried",
+                    test(" --nix"),
+                );
+            }
+            None if self.known.of_nix => {
+                return Todo::new(
+                    "nothing was found that keeps Nix from building, but that was not tried",
+                    test(" --nix"),
+                );
+            }
+            None if ran_here(self.snapshot, arch) => "such a program ran here just now",
+            None => return Todo::new("nothing was found that keeps such programs from running", test("")),
+        };
         let why = format!(
-            "on this machine such {what} now: try it again. If it still fails, the message comes from another machine (a \
-             remote builder, docker's VM), or another user's settings"
+            "{worked}: try it again. If it still fails, the message comes from another machine (a remote builder, \
+             docker's VM), or another user's settings"
         );
         let lines = match self.known.if_works {
             [] => vec![self.read_command("status")],

@@ -4,7 +4,7 @@ use binfmt_magic::Arch;
 
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::Snapshot;
-use crate::diagnose::doctor::snapshot::TrialRun;
+use crate::diagnose::doctor::snapshot::{BuildTrial, TrialRun};
 
 /// How programs of a system run on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ fn runs(snapshot: &Snapshot, arch: &'static Arch) -> Runs {
     }
 }
 
-/// Whether Nix builds for a system on this machine, by its settings; `None` without Nix, or if Nix has no such system.
-pub(super) fn nix_builds(snapshot: &Snapshot, arch: &Arch) -> Option<bool> {
+/// Whether Nix is configured for a system on this machine; `None` without Nix, or if Nix has no such system.
+pub(super) fn is_configured(snapshot: &Snapshot, arch: &Arch) -> Option<bool> {
     let nix = snapshot.nix.as_ref().filter(|_| !arch.nix_systems.is_empty())?;
     let own = Arch::of_host(&snapshot.machine).is_some_and(|own| own.target == arch.target);
     let platforms = snapshot.extra_platforms(nix);
@@ -51,9 +51,20 @@ pub(super) fn runs_here(snapshot: &Snapshot, arch: &'static Arch) -> bool {
     matches!(runs(snapshot, arch), Runs::Natively | Runs::Now | Runs::Untried)
 }
 
-/// Whether programs of the system run here, and Nix, if there is one, builds for it.
+/// Whether a program of the system ran just now.
+pub(super) fn ran_here(snapshot: &Snapshot, arch: &'static Arch) -> bool {
+    runs(snapshot, arch) == Runs::Now
+}
+
+/// Returns the build for the system that was tried just now.
+pub(super) fn build_trial<'a>(snapshot: &'a Snapshot, arch: &Arch) -> Option<&'a BuildTrial> {
+    snapshot.nix.as_ref()?.builds.get(arch.target)
+}
+
+/// Whether nothing is known that keeps programs of the system from running here, and Nix, if there is one, from
+/// building for it.
 pub(super) fn works_here(snapshot: &Snapshot, arch: &'static Arch) -> bool {
-    runs_here(snapshot, arch) && nix_builds(snapshot, arch) != Some(false)
+    runs_here(snapshot, arch) && is_configured(snapshot, arch) != Some(false)
 }
 
 /// Describes the state of all foreign systems, for a text that names no system.
@@ -87,7 +98,7 @@ pub(super) fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<S
 }
 
 fn describe_builds(snapshot: &Snapshot, arch: &Arch) -> Option<String> {
-    let builds = nix_builds(snapshot, arch)?;
+    let configured = is_configured(snapshot, arch)?;
     // On a machine of its own system, Nix builds without any setting.
     if Arch::of_host(&snapshot.machine).is_some_and(|own| own.target == arch.target) {
         return None;
@@ -97,6 +108,16 @@ fn describe_builds(snapshot: &Snapshot, arch: &Arch) -> Option<String> {
         Some((pid, _)) => format!("; its daemon (process {pid}) was started before its settings were changed"),
         None => String::new(),
     };
-    let builds = if builds { "builds" } else { "does not build" };
-    Some(format!("Nix {builds} for {system}{daemon}"))
+    let configured = if configured { "configured" } else { "not configured" };
+    Some(match build_trial(snapshot, arch) {
+        None => format!("Nix is {configured} for {system}{daemon}"),
+        Some(BuildTrial::Untried(why)) => format!("Nix is {configured} for {system}; no build was tried: {why}"),
+        Some(BuildTrial::Built { user, in_sandbox }) => {
+            let place = if *in_sandbox { "in its sandbox" } else { "not in its sandbox" };
+            format!("Nix built a derivation for {system} just now, as {user}, {place}")
+        }
+        Some(BuildTrial::Failed { user, message }) => {
+            format!("Nix did not build a derivation for {system} just now, as {user}: {}", message.join("; "))
+        }
+    })
 }

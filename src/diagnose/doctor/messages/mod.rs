@@ -122,6 +122,18 @@ impl Reading {
         !self.messages.is_empty()
     }
 
+    /// Returns the systems for which only a build by Nix shows whether a message still holds.
+    pub fn systems_to_build(&self, snapshot: &Snapshot, findings: &[Finding]) -> Vec<&'static Arch> {
+        let mut systems: Vec<&'static Arch> = Vec::new();
+        for message in &self.messages {
+            for known in message.meanings(snapshot) {
+                let arch = advice::system_to_build(known, message, self, snapshot, findings);
+                systems.extend(arch.filter(|arch| !systems.iter().any(|other| other.target == arch.target)));
+            }
+        }
+        systems
+    }
+
     /// Explains the messages on this machine. A text without a known message that names a system gets its state.
     pub fn explain(&self, snapshot: &Snapshot, findings: &[Finding]) -> Vec<Advice> {
         let mut explained: Vec<Advice> = Vec::new();
@@ -202,7 +214,7 @@ impl Message {
             }
             Kind::Refusal(refusal) => {
                 let kinds = refusal.kinds(is_native);
-                let accepted = |arch| host_state::nix_builds(snapshot, arch) == Some(true);
+                let accepted = |arch| host_state::is_configured(snapshot, arch) == Some(true);
                 let is_accepted = self.wanted.as_ref().and_then(SystemName::arch).is_some_and(accepted);
                 // Where Nix has the platform already, the features are the cause.
                 let has_other = kinds.len() > 1 && is_accepted && refusal.store.is_none();

@@ -105,7 +105,10 @@ fn open_result(found: &Result<(Vec<u8>, bool), Option<Errno>>) -> Result<OpenedF
 }
 
 fn check_consistency(said: &Explanation, table: &Table) -> Result<(), TestCaseError> {
-    prop_assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated));
+    prop_assert_eq!(
+        said.runs,
+        matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Interpreted)
+    );
     prop_assert_eq!(said.errno.is_some(), said.verdict == ExecVerdict::Refused);
     prop_assert!(said.steps.len() <= 6 && !said.why.is_empty());
     let elves: Vec<_> = said.steps.iter().filter_map(|step| step.elf.as_ref()).collect();
