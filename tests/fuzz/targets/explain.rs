@@ -24,7 +24,10 @@ fuzz_target!(|input: &[u8]| {
             files.get(number).map(|bytes| looked(bytes)).ok_or_else(missing)
         };
         let said = explain_exec(b"/a.exe", &machine, &look);
-        assert_eq!(said.runs, matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Interpreted));
+        assert_eq!(
+            said.runs,
+            matches!(said.verdict, ExecVerdict::Native | ExecVerdict::Emulated | ExecVerdict::Interpreted)
+        );
         assert!(said.steps.len() <= 6 && said.steps.iter().all(|step| step.entries.len() == count));
         assert!(serde_json::to_string(&said).is_ok());
     }

@@ -264,7 +264,7 @@ fn settings_of_the_caller_that_nix_rejects_are_found() {
     assert_eq!(what, format!("in the settings of joe: line 2 of {JOES} has no blanks around its =: cores=1"));
     assert_eq!(
         repair_of(&found, "nix-rejects-settings"),
-        [format!("sed -i '2s/[[:blank:]]*=[[:blank:]]*/ = /' {JOES}")]
+        [format!("sudo -u joe sed -i '2s/[[:blank:]]*=[[:blank:]]*/ = /' {JOES}")]
     );
     // Root itself has other settings.
     live_finds(&[]);
@@ -331,7 +331,7 @@ fn platforms_that_the_caller_removes_are_found() {
     let found = as_joe(&["nix-caller-overrides", "own-table"]);
     assert_eq!(
         repair_of(&found, "nix-caller-overrides"),
-        [format!("sed -i 1s/extra-platforms/extra-extra-platforms/ {JOES}")]
+        [format!("sudo -u joe sed -i 1s/extra-platforms/extra-extra-platforms/ {JOES}")]
     );
     // With a daemon these settings of joe have no effect, and another finding reports that.
     fs::create_dir("/nix/store").unwrap();

@@ -87,6 +87,9 @@ fn the_boot_rule_of_an_entry_is_switched_off_as_well() {
 
 /// A setuid program of this machine in `usr/bin` of a tree.
 fn with_setuid(tree: Tree) -> Tree {
+    // The rule for it does not match the interpreter.
+    let interpreter = binfmt_magic::Arch::find("x86_64").unwrap().probe().unwrap();
+    let tree = tree.program("usr/bin/interpreter", interpreter);
     tree.program("usr/bin/su", fs::read("/bin/true").unwrap()).mode("usr/bin/su", 0o4755)
 }
 
@@ -178,7 +181,8 @@ fn status_lists_other_entries() {
         tree.enter(&format!(":entry{number}:E::x{number}::/bin/sh:"));
     }
     let done = tree.run(&["status"]).exits(0).prints(" more\n");
-    assert!(done.out.lines().all(|line| line.chars().count() <= 80), "{done:#?}");
+    let line = done.out.lines().find(|line| line.starts_with("other entries: ")).unwrap();
+    assert!(line.chars().count() <= 80, "{done:#?}");
 }
 
 #[sandboxed]

@@ -44,7 +44,7 @@ pub(crate) const NATIVES: &[Situation] = &[
         doctor: &["native-registered"],
         status: "works",
         test: "exit 2",
-        explain: "emulated",
+        explain: "interpreted",
         follow: &[],
     },
     Situation {
@@ -58,7 +58,7 @@ pub(crate) const NATIVES: &[Situation] = &[
         doctor: &["native-registered"],
         status: "works",
         test: "exit 2",
-        explain: "emulated",
+        explain: "interpreted",
         follow: &[],
     },
     Situation {

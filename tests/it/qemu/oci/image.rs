@@ -32,14 +32,15 @@ pub(crate) fn file(path: &'static str, content: &[u8]) -> Member {
     Member(path, EntryType::Regular, content.to_vec())
 }
 
-/// Contents of the emulator in the good image: 40,000 bytes that compression does not make fewer.
+/// Contents of the emulator in the good image: 40,000 bytes that begin like an ELF file, and that compression does not
+/// make fewer.
 pub(crate) fn emulator() -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         state.to_be_bytes()[0]
     };
-    std::iter::repeat_with(next).take(40_000).collect()
+    b"\x7fELF".iter().copied().chain(std::iter::repeat_with(next)).take(40_000).collect()
 }
 
 impl Image {

@@ -57,10 +57,10 @@ fn bad_layers_are_refused() {
     let odd = [
         (vec![file("../../usr/bin/qemu-aarch64", b"x")], "leads out"),
         (vec![file("/usr/bin/qemu-aarch64", b"x")], "leads out"),
-        (link("usr/bin/qemu-aarch64", Kind::Symlink), "not a file"),
-        (link("usr/bin/qemu-aarch64", Kind::Link), "not a file"),
-        (link("usr/bin/qemu-aarch64", Kind::Char), "not a file"),
-        (link("usr/bin/qemu-aarch64", Kind::Fifo), "not a file"),
+        (link("usr/bin/qemu-aarch64", Kind::Symlink), "a link or a device"),
+        (link("usr/bin/qemu-aarch64", Kind::Link), "a link or a device"),
+        (link("usr/bin/qemu-aarch64", Kind::Char), "a link or a device"),
+        (link("usr/bin/qemu-aarch64", Kind::Fifo), "a link or a device"),
         (vec![file("a/qemu-aarch64", b"\x7fELF"), file("b/qemu-aarch64-static", b"\x7fELF")], "two emulators"),
         (vec![file("a/.wh..", b"")], "impossible name"),
         (vec![file("etc/motd", b"x")], "has none"),
@@ -101,11 +101,18 @@ fn upper_layers_hide_files_below() {
         let image = Image::of(layers);
         Tool::pulls(Server::honest(&image).image(&image.index)).run().emulators
     };
-    let lower = || layer(&[file("usr/bin/qemu-aarch64", b"old"), file("usr/bin/qemu-arm", b"arm")]);
-    let upper = of(&[lower(), layer(&[file("opt/qemu-aarch64-static", b"new")])]);
-    assert_eq!(upper.into_values().collect::<Vec<_>>(), [Sha256::of_bytes(b"new"), Sha256::of_bytes(b"arm")]);
+    let lower = || layer(&[file("usr/bin/qemu-aarch64", b"\x7fELF old"), file("usr/bin/qemu-arm", b"\x7fELF arm")]);
+    let upper = of(&[lower(), layer(&[file("opt/qemu-aarch64-static", b"\x7fELF new")])]);
+    assert_eq!(
+        upper.into_values().collect::<Vec<_>>(),
+        [Sha256::of_bytes(b"\x7fELF new"), Sha256::of_bytes(b"\x7fELF arm")]
+    );
     for hiding in ["usr/bin/.wh..wh..opq", "usr/.wh.bin", ".wh.usr"] {
-        let left = of(&[lower(), layer(&[file(hiding, b""), file("usr/bin/qemu-arm", b"kept")])]);
-        assert_eq!(left.into_iter().collect::<Vec<_>>(), [("arm".to_owned(), Sha256::of_bytes(b"kept"))], "{hiding}");
+        let left = of(&[lower(), layer(&[file(hiding, b""), file("usr/bin/qemu-arm", b"\x7fELF kept")])]);
+        assert_eq!(
+            left.into_iter().collect::<Vec<_>>(),
+            [("arm".to_owned(), Sha256::of_bytes(b"\x7fELF kept"))],
+            "{hiding}"
+        );
     }
 }
