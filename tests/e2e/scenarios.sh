@@ -236,16 +236,16 @@ forced() {
 
 theirs_is_there() { grep -x "interpreter /opt/their/qemu-aarch64" "$table/qemu-aarch64"; }
 
-# vm.memfd_noexec=2 prevents the test whether i386 is native: then i386 is not registered. The setting belongs to a PID
+# vm.memfd_noexec=2 prevents programs in memory. A private table shows that i386 is native, without them. The setting belongs to a PID
 # namespace, so each check gets its own one, with its own /proc. Mounts in this /proc end with it.
 no_programs_from_memory() {
-    check "no programs from memory: i386, which may be native, is refused, exits 6" strict refused_unknown
+    check "no programs from memory: i386, which is native, is refused, exits 2" strict refused_native
     check "no programs from memory: aarch64 is proven, by status and by test too" strict tried_all_the_same
     check "no programs from memory: unregister exits 0" unregisters
     check "no programs from memory: all is as before" same before
 }
 
-refused_unknown() { exits 6 "$tool" register i386 && says "cannot determine" "vm.memfd_noexec"; }
+refused_native() { exits 2 "$tool" register i386 && says "without an emulator"; }
 
 tried_all_the_same() { registers proven && status_is works binfmt-nix true && proven aarch64; }
 
