@@ -81,7 +81,9 @@ fn fuzz_dependencies() -> impl Iterator<Item = &'static str> {
 
 /// Compares every locked crate with the advisories of a database, and returns the record.
 fn compare(database: &Path, state: &str) -> String {
-    let crates: BTreeSet<Line> = LOCKS.into_iter().flat_map(locked).collect();
+    // The lock file of the fuzz targets is written when they are built.
+    let locks = LOCKS.into_iter().filter(|path| Path::new(path).exists());
+    let crates: BTreeSet<Line> = locks.flat_map(locked).collect();
     let mut lines = vec![format!("database {state}")];
     lines.extend(crates.iter().map(|(name, version)| format!("compared {name} {version}")));
     for (name, version) in &crates {
