@@ -1,7 +1,13 @@
 //! Properties of the sources as text: lengths of files, and that tables name tests that exist.
 
 #![expect(clippy::disallowed_methods, reason = "tests read the sources")]
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +88,50 @@ fn one_module_opens_files_of_other_users() {
         others.extend(lines.filter(|_| !is_in_proc).map(|line| format!("{}: {}", file.display(), line.trim())));
     }
     assert!(others.is_empty(), "{others:#?}");
+}
+
+/// A caller can tell errors apart only by their type.
+#[test]
+fn no_function_returns_a_text_as_its_error() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for file in ["src", "magic/src"].iter().flat_map(|dir| files(&root.join(dir))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split_once("#[cfg(test)]").map_or(text.as_str(), |(code, _)| code);
+        let flat = code.split_whitespace().collect::<Vec<_>>().join(" ");
+        let errors = flat.split("Result<").skip(1).filter_map(error_type);
+        if errors.into_iter().any(|error| error == "String") {
+            found.push(file);
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Returns the second argument of the `Result<` before this text, if it has one.
+fn error_type(arguments: &str) -> Option<&str> {
+    let (mut depth, mut comma) = (0_i32, None);
+    for (at, c) in arguments.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' if depth == 0 => return comma.map(|comma| arguments[comma..at].trim()),
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => comma = Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[test]
+fn the_type_of_an_error_is_found() {
+    for (arguments, error) in [
+        ("Vec<(u8, u8)>, String> {", Some("String")),
+        ("(), Error>;", Some("Error")),
+        ("Option<u8>>", None),
+        ("Result<u8, String>, Error>", Some("Error")),
+    ] {
+        assert_eq!(error_type(arguments), error, "{arguments}");
+    }
 }
 
 fn cells(line: &str) -> Vec<&str> {

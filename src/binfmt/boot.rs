@@ -6,8 +6,7 @@
 //! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
 //! and so does a manual `systemd-binfmt FILE` until the next restart.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -150,17 +149,8 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
 
 /// Reads the boot rules of binfmt.d and of update-binfmts.
 pub fn read_boot_rules(host: &Host) -> Result<Boot> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for dir in DIRS.map(Path::new) {
-        for name in host.list_dir(dir)? {
-            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
-                let path = dir.join(&name);
-                files.entry(name).or_insert(path);
-            }
-        }
-    }
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
-    for path in files.into_values() {
+    for path in host.list_conf_files(DIRS)? {
         let text = host.read_lossy(&path).unwrap_or_default();
         let is_debians = text.lines().any(is_update_binfmts_line);
         for (number, line, parsed) in parse_lines(&text) {

@@ -3,8 +3,6 @@
 //! Only what files say is reported: a mask, a drop-in that starts nothing, a missing link in a `.wants` directory or a
 //! runlevel. Forms were compared with `systemctl --root is-enabled` (systemd 252, measured).
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
@@ -164,18 +162,9 @@ fn is_null_or_empty(host: &Host, path: &Path) -> Result<bool> {
 
 /// Finds a drop-in with which the unit does not start systemd-binfmt (systemd.unit(5), systemd.service(5)).
 fn find_override(host: &Host) -> Result<Option<ReaderProblem>> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for dir in UNIT_DIRS.map(|dir| Path::new(dir).join(format!("{UNIT}.d"))) {
-        for name in host.list_dir(&dir)? {
-            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
-                let path = dir.join(&name);
-                files.entry(name).or_insert(path);
-            }
-        }
-    }
     // The unit itself starts the reader.
     let mut found = None;
-    for file in files.into_values() {
+    for file in host.list_conf_files(UNIT_DIRS.map(|dir| Path::new(dir).join(format!("{UNIT}.d"))))? {
         let text = host.read_lossy(&file).unwrap_or_default();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();

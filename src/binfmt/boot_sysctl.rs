@@ -4,7 +4,6 @@
 //! systemd-binfmt registers its rules afterwards (measured with systemd-sysctl and systemd-binfmt 252).
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
@@ -31,18 +30,9 @@ pub struct SwitchOffLine {
 
 /// Finds the lines that decide: of several lines for one name the last one counts.
 pub(super) fn find_switch_off_lines(host: &Host) -> Result<Vec<SwitchOffLine>> {
-    let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for dir in DIRS.map(Path::new) {
-        for name in host.list_dir(dir)? {
-            if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
-                let path = dir.join(&name);
-                files.entry(name).or_insert(path);
-            }
-        }
-    }
     let mut decisive: BTreeMap<String, Option<SwitchOffLine>> = BTreeMap::new();
-    let files = files.into_values().map(|path| host.resolve_symlinks(&path).unwrap_or(path));
-    let mut files: Vec<PathBuf> = files.collect();
+    let files = host.list_conf_files(DIRS)?.into_iter();
+    let mut files: Vec<PathBuf> = files.map(|path| host.resolve_symlinks(&path).unwrap_or(path)).collect();
     if !files.iter().any(|file| file == Path::new(OLD_FILE)) {
         files.push(OLD_FILE.into());
     }

@@ -50,6 +50,7 @@ pub use user_rights::UserFiles;
 pub use watch::{DirWatch, InotifyInstance, WakeReason};
 pub use worker::{INTERNAL, Worker, WorkerOutput};
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
@@ -184,6 +185,21 @@ impl Host {
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|e| Error::io("list", &real, e))
+    }
+
+    /// Lists the `*.conf` files of these directories, sorted by name. A name in an earlier directory hides the same name
+    /// in later ones, as in binfmt.d(5), sysctl.d(5) and the drop-ins of systemd.unit(5).
+    pub fn list_conf_files(&self, dirs: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Vec<PathBuf>> {
+        let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for dir in dirs {
+            for name in self.list_dir(dir.as_ref())? {
+                if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
+                    let path = dir.as_ref().join(&name);
+                    files.entry(name).or_insert(path);
+                }
+            }
+        }
+        Ok(files.into_values().collect())
     }
 
     /// Returns the `lstat(2)` of a path, or `None` if the path does not exist.

@@ -63,6 +63,7 @@ impl OutdatedDaemon {
 
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 const UNIT: &str = "nix-daemon.service";
+const RC_SERVICE: &str = "/sbin/rc-service";
 
 /// Restarts a running nix-daemon through the machine's init system.
 pub fn restart_daemon(host: &Host) -> DaemonRestart {
@@ -76,7 +77,7 @@ pub fn restart_daemon(host: &Host) -> DaemonRestart {
     }
     let Some(pid) = running else { return DaemonRestart::NotRunning };
     if is_openrc_service(host) {
-        return run_restart_command(host, "/sbin/rc-service", &["nix-daemon", "restart"]);
+        return run_restart_command(host, RC_SERVICE, &["nix-daemon", "restart"]);
     }
     let daemon = OutdatedDaemon::identify(host, pid);
     let mut why = daemon.as_ref().map_or_else(|| "the nix-daemon was not restarted".into(), OutdatedDaemon::describe);
@@ -87,12 +88,12 @@ pub fn restart_daemon(host: &Host) -> DaemonRestart {
 }
 
 /// Returns the command of root that restarts the daemon with this process id: the machine's init system or, for a
-/// daemon that was started by hand, the end of that process and its command line again.
+/// daemon that was started by hand or if another user can replace the program of the init system, the end of that process and its command line again.
 pub fn restart_command(host: &Host, pid: u32) -> String {
     let unit = find_unit(host);
     if matches!(unit, Ok(Some(_))) && !is_outside_unit(&unit, pid) {
         format!("systemctl restart {UNIT}")
-    } else if is_openrc_service(host) {
+    } else if is_openrc_service(host) && host.open_trusted_through_links(Path::new(RC_SERVICE)).is_ok() {
         "rc-service nix-daemon restart".to_owned()
     } else {
         manual_restart_command(host, pid)

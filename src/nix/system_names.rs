@@ -54,7 +54,7 @@ fn correct_name(part: &str) -> Option<String> {
     if is_system(part) {
         return Some(part.to_owned());
     }
-    let lower = part.to_ascii_lowercase().replace("x86-64", "x86_64");
+    let lower = part.to_ascii_lowercase().replace("x86-64", "x86_64").replace("linux/arm/v6", "armv6l-linux");
     let candidates = [lower.as_str(), lower.strip_suffix("-linux").unwrap_or(&lower)];
     if is_system(&lower) {
         return Some(lower);
@@ -99,7 +99,7 @@ mod tests {
             ("aarch64", "aarch64-linux"),
             ("AArch64-Linux", "aarch64-linux"),
             ("linux/arm64", "aarch64-linux"),
-            ("linux/arm/v6", "armv7l-linux"),
+            ("linux/arm/v6", "armv6l-linux"),
             ("armhf-linux", "armv7l-linux"),
             ("arm-linux", "armv7l-linux"),
             ("armv6l", "armv6l-linux"),

@@ -72,7 +72,7 @@ pub(super) fn explain_message(
             .map(|name| name.arch().map_or_else(|| subject.wanted_text(), |arch| arch.target.to_owned()))
             .or_else(|| arch.map(|arch| arch.target.to_owned())),
         machine,
-        means: subject.fill(known.meaning).unwrap_or_else(|line| line),
+        means: subject.fill(known.meaning).text,
         here,
         repair: lines,
     }
@@ -115,6 +115,19 @@ pub(super) fn describe_unknown(arch: &'static Arch, snapshot: &Snapshot, finding
         means: "not a message that binfmt-nix knows".to_owned(),
         here: describe_system(snapshot, arch),
         repair,
+    }
+}
+
+/// A line of advice with the values of the message in its placeholders.
+struct FilledLine {
+    text: String,
+    /// Whether every placeholder has a value.
+    is_complete: bool,
+}
+
+impl FilledLine {
+    fn complete(self) -> Option<String> {
+        self.is_complete.then_some(self.text)
     }
 }
 
@@ -206,7 +219,7 @@ impl Subject<'_> {
             todo.here.extend(here);
             todo.lines.extend(lines);
         }
-        todo.lines.extend(self.known.next_steps.iter().filter_map(|line| self.fill(line).ok()));
+        todo.lines.extend(self.known.next_steps.iter().filter_map(|line| self.fill(line).complete()));
         todo
     }
 
@@ -299,7 +312,7 @@ impl Subject<'_> {
     }
 
     fn explain_file(&self) -> Vec<String> {
-        self.fill(&self.read_command("explain {file}")).ok().into_iter().collect()
+        self.fill(&self.read_command("explain {file}")).complete().into_iter().collect()
     }
 
     /// Returns a command of this tool that needs no root.
@@ -442,12 +455,12 @@ impl Subject<'_> {
     /// Fills the placeholders of a line. A line with a placeholder that has no value becomes a comment.
     fn command(&self, line: &str) -> String {
         let own = line.strip_prefix("binfmt-nix ").map(|words| self.read_command(words));
-        self.fill(own.as_deref().unwrap_or(line))
-            .unwrap_or_else(|line| if line.starts_with('#') { line } else { format!("# {line}") })
+        let filled = self.fill(own.as_deref().unwrap_or(line));
+        if filled.is_complete || filled.text.starts_with('#') { filled.text } else { format!("# {}", filled.text) }
     }
 
-    /// Fills the placeholders of a line, or returns it with words such as SYSTEM in their places.
-    fn fill(&self, line: &str) -> Result<String, String> {
+    /// Fills the placeholders of a line. Those without a value become words such as SYSTEM.
+    fn fill(&self, line: &str) -> FilledLine {
         let shell = &self.snapshot.shell;
         let quoted = |role| self.message.captures.get(role).map(shell_quote);
         let nix = self.arch.and_then(|arch| arch.nix_systems.first()).map(|name| (*name).to_owned());
@@ -462,14 +475,14 @@ impl Subject<'_> {
             ("{name}", quoted(Role::Name), "NAME"),
         ];
         let mut is_complete = true;
-        let mut filled = line.to_owned();
+        let mut text = line.to_owned();
         for (placeholder, value, word) in values {
             if line.contains(placeholder) {
                 is_complete &= value.is_some();
-                filled = filled.replace(placeholder, value.as_deref().unwrap_or(word));
+                text = text.replace(placeholder, value.as_deref().unwrap_or(word));
             }
         }
-        if is_complete { Ok(filled) } else { Err(filled) }
+        FilledLine { text, is_complete }
     }
 
     /// Returns the name of the system that is needed, as the message has it.
