@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::host::killed::{measure_duration, seed, start_and_signal};
+use crate::host::killed::{Usual, seed};
 use crate::support::rng::Noise;
 use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, is_full, qemu};
@@ -19,16 +19,17 @@ const SIGNALS: usize = 9;
 fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let usual_duration = measure_duration(prepare, run);
+    let mut usual = Usual::measure(prepare, run);
     let wanted = if is_full() { 10 * SIGNALS } else { SIGNALS };
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
         while came < wanted {
+            usual.correct();
             let tree = Tree::new();
             let fresh = tree.snapshot();
             complete_all(prepare, Emulators::Qemu, &tree);
             let before = tree.snapshot();
-            let (running, ended) = start_and_signal(&tree, run, signal, usual_duration, &mut noise);
+            let (running, ended) = usual.start_and_signal(&tree, signal, &mut noise);
             came += usize::from(running);
             match ended.code() {
                 // The run had ended, or its last step was running, or it was an unregister run, which continues to its
