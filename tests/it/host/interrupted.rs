@@ -16,10 +16,10 @@ const SIGNALS: usize = 9;
 
 /// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
-fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
+fn interrupt_repeatedly(what: &str, emulators: Emulators, prepare: &[Run], run: Run) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let mut usual = Usual::measure(prepare, run);
+    let mut usual = Usual::measure(prepare, run, emulators);
     let wanted = if is_full() { 10 * SIGNALS } else { SIGNALS };
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
@@ -27,14 +27,14 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
             usual.correct();
             let tree = Tree::new();
             let fresh = tree.snapshot();
-            complete_all(prepare, Emulators::Qemu, &tree);
+            complete_all(prepare, emulators, &tree);
             let before = tree.snapshot();
             let (running, ended) = usual.start_and_signal(&tree, signal, &mut noise);
             came += usize::from(running);
             match ended.code() {
                 // The run had ended, or its last step was running, or it was an unregister run, which continues to its
                 // end.
-                Some(0) => run.complete(Emulators::Qemu, &tree),
+                Some(0) => run.complete(emulators, &tree),
                 // Until the tool handles signals, it changes nothing.
                 ended if ended.is_none_or(|ended| ended == code) => {
                     let wrong = before.unrestored_in(&tree);
@@ -52,24 +52,26 @@ fn interrupt_repeatedly(what: &str, prepare: &[Run], run: Run) {
 
 #[sandboxed]
 fn an_interrupted_registration_is_rolled_back() {
-    interrupt_repeatedly("`register`, interrupted by SIGINT, SIGTERM and SIGHUP", &[], Run::Register);
+    let what = "`register`, interrupted by SIGINT, SIGTERM and SIGHUP";
+    interrupt_repeatedly(what, Emulators::Qemu, &[], Run::Register);
 }
 
 #[sandboxed]
 fn an_interrupted_upgrade_is_rolled_back() {
     let what = "`register` with another emulator, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupt_repeatedly(what, &[Run::Register], Run::Upgrade);
+    interrupt_repeatedly(what, Emulators::Qemu, &[Run::Register], Run::Upgrade);
 }
 
 #[sandboxed]
 fn an_interrupted_second_registration_is_rolled_back() {
     let what = "`register` of a second system, interrupted by SIGINT, SIGTERM and SIGHUP";
-    interrupt_repeatedly(what, &[Run::Register], Run::RegisterSecond);
+    interrupt_repeatedly(what, Emulators::Small, &[Run::Register], Run::RegisterSecond);
 }
 
 #[sandboxed]
 fn an_interrupted_unregister_is_completed_or_rolled_back() {
-    interrupt_repeatedly("`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP", &[Run::Register], Run::Unregister);
+    let what = "`unregister`, interrupted by SIGINT, SIGTERM and SIGHUP";
+    interrupt_repeatedly(what, Emulators::Small, &[Run::Register], Run::Unregister);
 }
 
 #[sandboxed]

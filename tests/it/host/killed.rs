@@ -24,33 +24,34 @@ const KILLS: usize = 84;
 pub(crate) struct Usual<'a> {
     before: &'a [Run],
     run: Run,
+    emulators: Emulators,
     duration: Duration,
     /// The number of signals since the last one that came before the end of the run.
     late: u32,
 }
 
 impl<'a> Usual<'a> {
-    pub(crate) fn measure(before: &'a [Run], run: Run) -> Self {
-        let tree = tree_after(before, Emulators::Qemu);
+    pub(crate) fn measure(before: &'a [Run], run: Run, emulators: Emulators) -> Self {
+        let tree = tree_after(before, emulators);
         let began = Instant::now();
-        run.complete(Emulators::Qemu, &tree);
+        run.complete(emulators, &tree);
         let duration = began.elapsed();
         discard_tree(tree);
-        Self { before, run, duration, late: 0 }
+        Self { before, run, emulators, duration, late: 0 }
     }
 
     /// Measures again if signals come too late: then the machine was slower when the duration was measured. Not while
     /// another tree uses the table of the kernel.
     pub(crate) fn correct(&mut self) {
         if self.late >= 4 {
-            *self = Self::measure(self.before, self.run);
+            *self = Self::measure(self.before, self.run, self.emulators);
         }
     }
 
     /// Starts the run and sends a signal at a random moment of its usual duration. Returns whether the run still ran at
     /// that moment, and its exit status.
     pub(crate) fn start_and_signal(&mut self, tree: &Tree, signal: Signal, noise: &mut Noise) -> (bool, ExitStatus) {
-        let args = self.run.args(Emulators::Qemu);
+        let args = self.run.args(self.emulators);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let moment = self.duration.mul_f64(noise.fraction() * 1.1);
         let began = Instant::now();
@@ -79,11 +80,11 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// The states of Nix's files after complete runs of any of these kinds.
-fn whole() -> CompleteStates {
+fn whole(emulators: Emulators) -> CompleteStates {
     let tree = Tree::new();
     let mut whole = CompleteStates::default().with_current(&tree);
     for run in [Run::Register, Run::RegisterSecond, Run::Unregister] {
-        run.complete(Emulators::Qemu, &tree);
+        run.complete(emulators, &tree);
         whole = whole.with_current(&tree);
     }
     discard_tree(tree);
@@ -92,18 +93,18 @@ fn whole() -> CompleteStates {
 
 /// Kills runs in chains of this length, each from the state that `prepare` leads to, and recovers after each chain.
 #[track_caller]
-fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
+fn kill_repeatedly(what: &str, emulators: Emulators, prepare: &[Run], runs: &[Run], chain: usize) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let whole = whole();
-    let mut usual: Vec<_> = runs.iter().map(|run| Usual::measure(prepare, *run)).collect();
+    let whole = whole(emulators);
+    let mut usual: Vec<_> = runs.iter().map(|run| Usual::measure(prepare, *run, emulators)).collect();
     let wanted = if is_full() { 10 * KILLS } else { KILLS };
     let (mut kills, mut chains) = (0, 0);
     while kills < wanted {
         usual.iter_mut().for_each(Usual::correct);
         let tree = Tree::new();
         let before = tree.snapshot();
-        complete_all(prepare, Emulators::Qemu, &tree);
+        complete_all(prepare, emulators, &tree);
         let mut done = Vec::new();
         // A complete run may leave nothing to do for the next one, which is then short and hard to hit.
         for _ in 0..chain * 3 / 2 {
@@ -119,7 +120,7 @@ fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
         }
         kills += done.len();
         chains += 1;
-        let wrong = describe_unrecovered(&tree, &before, chains % 2 == 0);
+        let wrong = describe_unrecovered(&tree, emulators, &before, chains % 2 == 0);
         assert!(wrong.is_empty(), "{done:?} were killed (seed {seed}, kill {kills}): {wrong}");
         discard_tree(tree);
     }
@@ -127,9 +128,11 @@ fn kill_repeatedly(what: &str, prepare: &[Run], runs: &[Run], chain: usize) {
 }
 
 /// Describes what the next registration or the next unregister run does not repair.
-fn describe_unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) -> String {
+fn describe_unrecovered(tree: &Tree, emulators: Emulators, before: &Snapshot, first_register: bool) -> String {
     if first_register {
-        let done = tree.register("aarch64").omits("panicked").omits("warning:");
+        let args = Run::Register.args(emulators);
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let done = tree.run(&args).omits("panicked").omits("warning:");
         if done.code != Some(0) || !tree.runs("aarch64") || !tree.settings()[0].contains("aarch64-linux") {
             return format!("register does not complete the killed run: {done:#?}");
         }
@@ -143,18 +146,21 @@ fn describe_unrecovered(tree: &Tree, before: &Snapshot, first_register: bool) ->
 
 #[sandboxed]
 fn killed_registrations_are_recovered() {
-    kill_repeatedly("`register`, killed at random moments, three in a row", &[], &[Run::Register], 3);
+    let what = "`register`, killed at random moments, three in a row";
+    kill_repeatedly(what, Emulators::Qemu, &[], &[Run::Register], 3);
 }
 
 #[sandboxed]
 fn killed_unregistrations_are_recovered() {
-    kill_repeatedly("`unregister`, killed at random moments, three in a row", &[Run::Register], &[Run::Unregister], 3);
+    let what = "`unregister`, killed at random moments, three in a row";
+    kill_repeatedly(what, Emulators::Qemu, &[Run::Register], &[Run::Unregister], 3);
 }
 
 #[sandboxed]
 fn killed_upgrades_are_recovered() {
     kill_repeatedly(
         "`register` with another emulator, killed at random moments, three in a row",
+        Emulators::Qemu,
         &[Run::Register],
         &[Run::Upgrade],
         3,
@@ -166,6 +172,7 @@ fn killed_runs_for_two_systems_are_recovered() {
     let runs = [Run::RegisterSecond, Run::UnregisterSecond, Run::Unregister];
     kill_repeatedly(
         "runs for one of two systems, killed at random moments, three in a row",
+        Emulators::Small,
         &[Run::Register],
         &runs,
         3,
@@ -177,13 +184,14 @@ const ALL: [Run; 5] = [Run::Register, Run::Upgrade, Run::Unregister, Run::Regist
 
 #[sandboxed]
 fn chains_of_killed_runs_are_recovered() {
-    kill_repeatedly("runs of all kinds, killed at random moments, ten in a row", &[], &ALL, 10);
+    kill_repeatedly("runs of all kinds, killed at random moments, ten in a row", Emulators::Small, &[], &ALL, 10);
 }
 
 #[sandboxed]
 fn chains_of_killed_runs_on_a_registered_system_are_recovered() {
     kill_repeatedly(
         "runs of all kinds on a registered system, killed at random moments, ten in a row",
+        Emulators::Small,
         &[Run::Register],
         &ALL,
         10,
