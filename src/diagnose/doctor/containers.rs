@@ -11,11 +11,12 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Since Linux 6.7 a table belongs to a user namespace, and the entries end with it (commit 21ca59b365c0): a rootless
-/// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966). A user who
-/// is not root in the namespace, as inside `run`, cannot register anything there.
+/// container prints "installing: arm64 OK", but the host has no entry (tonistiigi/binfmt#261, podman#26966). The table
+/// of `run` is one of its own by intention. A user who is not root in the namespace cannot register anything there.
 fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
     let own = snapshot.environment.user_namespace
         && snapshot.shell.is_process_root()
+        && snapshot.run.is_none()
         && matches!(snapshot.table, Table::Mounted { .. })
         && !snapshot.table.is_empty();
     let occurrence = || {

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt::boot::Boot;
-use crate::binfmt::shell::Shell;
+use crate::binfmt::shell::{Shell, ShellPlace};
 use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::userns::run_table::RunTable;
 use crate::diagnose::repair::RepairFacts;
 use crate::error::TrustError;
 use crate::nix::config_show::NixConfig;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
+    /// The table of `run`, if this is inside of `run`.
+    pub run: Option<RunTable>,
     /// The way in which commands for this machine are written.
     pub shell: Shell,
     /// The kernel's table.
@@ -191,6 +194,7 @@ impl Default for Snapshot {
         Self {
             machine: "x86_64".into(),
             kernel: (6, 12),
+            run: None,
             shell: Shell::default(),
             table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
@@ -226,6 +230,16 @@ impl Snapshot {
     /// Whether this tool made the entry.
     pub fn is_ours(&self, entry: &Entry) -> bool {
         self.own_entries.contains(&entry_name(entry))
+    }
+
+    /// Whether `run` made the entry, for the namespace in which this process is.
+    pub fn is_of_run(&self, entry: &Entry) -> bool {
+        self.run.as_ref().is_some_and(|run| run.made(entry))
+    }
+
+    /// Whether root's daemon builds outside of the `run` in which this process is.
+    pub fn is_daemon_outside(&self) -> bool {
+        self.shell.place == ShellPlace::Run && self.nix.as_ref().is_some_and(|nix| nix.has_daemon)
     }
 
     /// Returns the systems that run through an entry, with that entry. Native systems are not included.

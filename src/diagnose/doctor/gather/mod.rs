@@ -34,6 +34,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
+        run: facts.run.clone(),
         shell: facts.shell.clone(),
         is_table_read_only: facts.is_table_read_only,
         harmful_entries: facts.harmful_entries.clone(),
