@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
+use crate::binfmt::harm::Harm;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
 use crate::binfmt::userns::run_table::RunTable;
@@ -122,7 +123,7 @@ impl Shell {
 
     /// Returns the commands that put a table in force whose `status` is "disabled". `harmful` are the entries that must
     /// not be in force (see [`harm`](super::harm)); they are removed first.
-    pub fn switch_on_commands(&self, table: &Table, harmful: &BTreeMap<String, String>) -> Vec<String> {
+    pub fn switch_on_commands(&self, table: &Table, harmful: &BTreeMap<String, Harm>) -> Vec<String> {
         let enabled = table.entries().iter().filter(|entry| entry.enabled).map(entry_name);
         let removals = enabled.filter(|name| harmful.contains_key(name)).map(|name| self.write_command("-1", &name));
         removals.chain([self.write_command("1", "status")]).collect()

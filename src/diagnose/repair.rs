@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use binfmt_magic::{Arch, Entry};
 
+use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
 use crate::register::facts::Facts;
@@ -19,7 +20,7 @@ pub struct RepairFacts<'a> {
     /// Whether the table is mounted read-only.
     pub is_read_only: bool,
     /// The entries that must not be put in force (see [`harm`](crate::binfmt::harm)).
-    pub harmful: &'a BTreeMap<String, String>,
+    pub harmful: &'a BTreeMap<String, Harm>,
     /// The names of the entries that this tool made.
     pub own_entries: BTreeSet<String>,
 }
@@ -126,7 +127,7 @@ mod tests {
 
     fn lines(entries: Vec<Entry>, enabled: bool, harmful: &[&str], own: &[&str]) -> Vec<String> {
         let table = Table::Mounted { entries, unsupported: Vec::new(), enabled };
-        let harmful = harmful.iter().map(|name| ((*name).to_owned(), "programs".to_owned())).collect();
+        let harmful = harmful.iter().map(|name| ((*name).to_owned(), Harm::TakesItself)).collect();
         let shell = Shell { is_root: true, ..Shell::default() };
         let own_entries = own.iter().map(|name| (*name).to_owned()).collect();
         let facts = RepairFacts { shell: &shell, table: &table, is_read_only: false, harmful: &harmful, own_entries };

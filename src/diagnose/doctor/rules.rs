@@ -3,6 +3,7 @@
 use binfmt_magic::{Arch, Entry};
 
 use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt::harm::Harm;
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::snapshot::{system_named_by, systems_matched_by};
 
@@ -25,8 +26,11 @@ fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
             (Some(arch), _) => {
                 format!("the entry {name} takes {} programs, which this machine runs natively", arch.target)
             }
-            (None, Some(what)) => format!("the entry {name} would take {what}, if it were in force"),
-            (None, None) => return None,
+            (None, Some(Harm::TakesNative(what))) => {
+                format!("the entry {name} would take {what}, if it were in force")
+            }
+            // An entry that is not in force and takes its own interpreter does no harm, and is not proposed.
+            (None, Some(Harm::TakesItself) | None) => return None,
         };
         let why = "the kernel reads its table first and starts an interpreter for each such program; if the interpreter \
                    is such a program, too, nothing can be started any more (\"Too many levels of symbolic links\")";

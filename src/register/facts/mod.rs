@@ -60,7 +60,7 @@ pub struct Facts {
     /// Whether the table is mounted read-only.
     pub is_table_read_only: bool,
     /// Entries that must not be put in force (see [`harm`]).
-    pub harmful_entries: BTreeMap<String, String>,
+    pub harmful_entries: BTreeMap<String, harm::Harm>,
     /// Receipt of earlier runs, without the artifacts that no longer exist.
     pub receipt: Receipt,
     record_states: Vec<RecordState>,
