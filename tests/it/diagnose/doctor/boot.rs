@@ -26,7 +26,7 @@ fn a_missing_boot_file_is_found_and_repaired() {
 #[sandboxed]
 fn a_foreign_entry_without_a_boot_file_is_found_and_repaired() {
     let tree = distribution("PF").without(FOREIGN_BOOT_FILE);
-    repaired(&tree, &["not-persistent", "nix-not-told"], "not-persistent", Some("aarch64"), &[]);
+    repaired(&tree, &["not-persistent"], "not-persistent", Some("aarch64"), &[]);
 }
 
 #[sandboxed]
