@@ -121,6 +121,12 @@ impl Shell {
         if self.place == ShellPlace::Run && !self.is_root { format!("{OUTSIDE}{line}") } else { line }
     }
 
+    /// Returns the command that makes a file of the machine consist of one line.
+    pub fn write_line_command(&self, line: &str, file: &Path) -> String {
+        let (line, path) = (shell_quote(line), self.quote_path(file));
+        if self.is_root { format!("echo {line} > {path}") } else { format!("echo {line} | sudo tee {path}") }
+    }
+
     /// Returns the commands that put a table in force whose `status` is "disabled". `harmful` are the entries that must
     /// not be in force (see [`harm`](super::harm)); they are removed first.
     pub fn switch_on_commands(&self, table: &Table, harmful: &BTreeMap<String, Harm>) -> Vec<String> {
