@@ -74,6 +74,11 @@ impl Shell {
         }
     }
 
+    /// Returns the command that runs a line with operators of the shell as root.
+    pub fn line_as_root(&self, line: &str) -> String {
+        self.as_root(format_args!("sh -c {}", shell_quote(line)))
+    }
+
     /// Returns a command that an ordinary user has to run. Root would change the owner of what it writes.
     pub fn as_user(&self, name: &str, line: impl Display) -> String {
         // sudo(8) lets its user do this, too. Inside of `run` the user is the one of the shell.

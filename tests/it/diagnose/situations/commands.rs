@@ -253,14 +253,21 @@ pub(crate) fn paste(line: &str) -> Done {
 }
 
 /// A stand-in for sudo: the sandbox's user is root.
-const SUDO: &str = "#!/bin/sh\nwhile :; do case $1 in -*) shift;; *) exec \"$@\";; esac; done\n";
+const SUDO: &str = "#!/bin/sh\nwhile :; do case $1 in -u) shift 2;; -*) shift;; *) exec \"$@\";; esac; done\n";
+
+/// A stand-in for sysctl(8), which not every machine has.
+const SYSCTL: &str = r#"#!/bin/sh
+for setting; do
+    printf %s "${setting#*=}" > "/proc/sys/$(printf %s "${setting%%=*}" | tr . /)" || exit 1
+done
+"#;
 
 /// A directory with stand-ins for programs that a sandbox does not have.
 fn stand_ins() -> PathBuf {
     let dir = Path::new(SCRATCH).join("bin");
     if !dir.exists() {
         fs::create_dir(&dir).unwrap();
-        for (name, script) in [("sudo", SUDO), ("systemctl", systemctl::SCRIPT)] {
+        for (name, script) in [("sudo", SUDO), ("systemctl", systemctl::SCRIPT), ("sysctl", SYSCTL)] {
             fs::write(dir.join(name), script).unwrap();
             fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
