@@ -1,5 +1,6 @@
 //! The command `status`: shows the registered systems, or checks one of them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use binfmt_magic::Arch;
@@ -14,7 +15,7 @@ use crate::diagnose::status;
 use crate::diagnose::status::{Health, StatusReport, SystemStatus};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
-use crate::nix::config_show;
+use crate::nix::{config_show, env};
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
@@ -27,11 +28,14 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
         return print_check(name, host, ui);
     }
     let facts = Facts::gather(host, &[], None)?;
-    let status = status::gather_status(host, &facts, config_show::show_config(host).ok().as_ref());
+    let status = status::gather_status(host, &facts, config_show::show_config_here(host).ok().as_ref());
     if ui.is_json() {
         ui.print_json(&status);
     } else {
         print_status(ui, &status, &facts.shell, args.verbose);
+    }
+    if let Some(run) = facts.run.as_ref().filter(|_| env::is_daemon_outside_of_run(host)) {
+        ui.print_note(&env::describe_daemon_outside(&run.nix_systems(), facts.shell.is_root));
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
@@ -131,11 +135,10 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         ]);
     }
     ui.print_table(&table);
-    for system in &status.systems {
-        // The paths of entries of this tool are always the same, so they are printed only on request.
-        if verbose || system.by == Owner::OtherTool {
-            print_origin(ui, system);
-        }
+    if verbose {
+        status.systems.iter().for_each(|system| print_origin(ui, system));
+    } else {
+        print_other_interpreters(ui, status);
     }
     for system in &status.systems {
         if let Some(build) = system.nix_build.as_ref().filter(|build| verbose || !build.is_built()) {
@@ -148,6 +151,18 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
             }
         }
     }
+}
+
+/// Prints one line about the interpreters of other tools. Those of this tool always have the same paths.
+fn print_other_interpreters(ui: &Ui, status: &StatusReport) {
+    let others = status.systems.iter().filter(|system| system.by == Owner::OtherTool);
+    let paths: BTreeSet<&str> = others.filter_map(|system| system.interpreter.as_deref()).collect();
+    let Some(first) = paths.first() else { return };
+    let rest = match paths.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more; all of them: {}", command::tool("status -v")),
+    };
+    ui.print_result(&format!("other interpreters: {first}{rest}"));
 }
 
 /// Describes the last build, and never what Nix would do now: only a build shows that.
