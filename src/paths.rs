@@ -8,6 +8,14 @@ use binfmt_magic::Arch;
 /// Directory of the installed emulators.
 pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
 
+/// Directory of the copy of this program. Policies of SELinux label `/usr/**/bin` as programs (refpolicy's
+/// `corecommands.fc`: `/usr/(.*/)?bin(/.*)?`).
+pub const PROGRAM_DIR: &str = "/usr/local/libexec/binfmt-nix/bin";
+/// Copy of this program that a boot hook starts.
+pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
+/// Program that a package installs, and that a boot hook starts instead of a copy.
+pub const PACKAGED_PROGRAM: &str = "/usr/bin/binfmt-nix";
+
 /// Lock file of every change.
 pub const LOCK: &str = "/run/binfmt-nix-change.lock";
 /// Lock file of `register --watch`: one process on a machine may watch.
@@ -57,13 +65,34 @@ pub fn entry_names(arch: &Arch) -> [String; 2] {
 }
 
 /// Returns the directories that hold the tool's files.
-pub fn home_dirs() -> [&'static Path; 4] {
-    [EMULATOR_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
+pub fn home_dirs() -> [&'static Path; 5] {
+    [EMULATOR_DIR, PROGRAM_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
+}
+
+/// Directories in which boot hooks have files.
+pub const HOOK_DIRS: [&str; 11] = [
+    "/etc",
+    "/etc/init.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+    "/etc/runlevels/default",
+    "/etc/runit/core-services",
+    "/etc/systemd/system",
+    "/etc/systemd/system/multi-user.target.wants",
+    "/etc/cron.d",
+];
+
+/// Returns the directories in which this tool writes, and so may leave temporary files.
+pub fn written_dirs() -> impl Iterator<Item = &'static Path> {
+    let above_receipt = Path::new(RECEIPT_DIR).parent();
+    home_dirs().into_iter().chain(above_receipt).chain(HOOK_DIRS.map(Path::new))
 }
 
 /// Returns every directory that may have to be created, parents first.
 pub fn managed_dirs() -> impl Iterator<Item = &'static Path> {
-    home_dirs().into_iter().flat_map(|home| {
+    home_dirs().into_iter().chain(HOOK_DIRS.map(Path::new)).flat_map(|home| {
         let mut chain: Vec<_> = home.ancestors().filter(|dir| dir.parent().is_some()).collect();
         chain.reverse();
         chain

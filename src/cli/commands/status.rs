@@ -67,6 +67,7 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
         print_systems(ui, status, verbose);
     }
     print_other_entries(ui, &status.other_entries, verbose);
+    print_boot(ui, status, shell, verbose);
     if status.unfinished {
         ui.print_note(&format!(
             "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to \
@@ -87,6 +88,21 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
                 system.system
             ));
         }),
+    }
+}
+
+/// Prints what registers the entries of this tool at boot, where that is not the usual reader of binfmt.d.
+fn print_boot(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
+    let own: Vec<_> = status.systems.iter().filter(|system| system.by == Owner::BinfmtNix && !system.held).collect();
+    if own.is_empty() {
+        return;
+    }
+    if let Some(hook) = status.boot.hook.as_ref().filter(|_| verbose) {
+        ui.print_result(&format!("boot: {hook} starts \"binfmt-nix restore\""));
+    }
+    if let Some(problem) = &status.boot.problem {
+        let doctor = shell.query_command("doctor");
+        ui.print_note(&format!("the entries will be gone after a restart: {problem}; for the repair, run: {doctor}"));
     }
 }
 

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 
+use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
 use crate::binfmt::probe;
 use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
+use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host, INTERNAL, StoppedChild};
 use crate::paths;
+use crate::qemu::binary;
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
@@ -28,6 +31,16 @@ pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result
     }
     let machine = host::env::kernel_release().0;
     NativePrograms::read(&machine).taken_by(rule).map_or(Ok(()), |what| Err(breaks_host(what)))
+}
+
+/// Registers a rule whose emulator was verified and proven earlier.
+pub fn restore_entry(host: &Host, arch: &Arch, rule: &Rule) -> Result<()> {
+    access::check_writable(host)?;
+    let file = host.open_trusted(&paths::interpreter_path(arch))?;
+    let head = host::user_files::read_head(&file, binary::HEAD_SIZE)
+        .map_err(|e| Error::io("read", &host.real_path(&paths::interpreter_path(arch)), e))?;
+    check_rule_is_safe(rule, &head)?;
+    table::add_entry(host, rule)
 }
 
 /// Runs a program of `arch` in an empty chroot. After any error the caller removes the entry.

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Rule};
 
 use super::{Artifact, Receipt, Record, System, VERSION};
+use crate::binfmt::boot_hook;
+use crate::binfmt::init_system::WSL_CONF;
 use crate::paths;
 use crate::sanitize::AsText as _;
 
@@ -76,9 +78,15 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
         Artifact::Interpreter { path, .. } => {
             ensure(arch.is_some_and(|arch| *path == paths::interpreter_path(arch)), || invalid_path(path))
         }
+        Artifact::Program { path, .. } => ensure(path == Path::new(paths::PROGRAM), || invalid_path(path)),
+        Artifact::Link { path, target } => ensure(boot_hook::is_hook_link(path, target), || invalid_path(path)),
+        Artifact::BootCommand { path, added, .. } => {
+            let is_own = path == Path::new(WSL_CONF) && boot_hook::is_own_addition(added);
+            ensure(is_own, || invalid_path(path))
+        }
         Artifact::File { path, .. } => {
-            let own_conf = path == Path::new(paths::NIX_OWN_CONF);
-            ensure(own_conf || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
+            let is_shared = path == Path::new(paths::NIX_OWN_CONF) || boot_hook::is_hook_file(path);
+            ensure(is_shared || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
         }
     }
 }

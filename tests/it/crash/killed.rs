@@ -2,12 +2,14 @@
 
 use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
-use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_after};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
 /// A run to kill, and the state in which it starts.
 struct Case {
+    /// Machine before any run.
+    machine: fn() -> Tree,
     prepare: &'static [Run],
     run: Run,
     /// Registration that completes the killed run.
@@ -17,22 +19,27 @@ struct Case {
     exchanges: bool,
 }
 
-const REGISTER: Case = Case { prepare: &[], run: Run::Register, again: Run::Register, exchanges: false };
-const UPGRADE: Case = Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, exchanges: true };
-const SECOND: Case =
-    Case { prepare: &[Run::RegisterSecond], run: Run::Register, again: Run::Register, exchanges: false };
-const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, again: Run::Register, exchanges: false };
-const ONE_OF_TWO: Case = Case {
-    prepare: &[Run::Register, Run::RegisterSecond],
-    run: Run::Unregister,
-    again: Run::Register,
-    exchanges: false,
-};
+const REGISTER: Case =
+    Case { machine: Tree::new, prepare: &[], run: Run::Register, again: Run::Register, exchanges: false };
+const UPGRADE: Case =
+    Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, exchanges: true, ..REGISTER };
+const SECOND: Case = Case { prepare: &[Run::RegisterSecond], ..REGISTER };
+const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, ..REGISTER };
+const ONE_OF_TWO: Case = Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, ..REGISTER };
+const REGISTER_HOOK: Case = Case { machine: with_hook, ..REGISTER };
+const UNDO_HOOK: Case = Case { machine: with_hook, ..UNDO };
+
+/// A machine with a boot hook, which has a copy of the program, a script and a link.
+fn with_hook() -> Tree {
+    let tree = Tree::new().without("usr/lib/systemd").program("sbin/openrc-init", "");
+    tree.link("sbin/init", "openrc-init").dir("etc/init.d").dir("etc/runlevels/default")
+}
 
 impl Case {
     /// The complete states: before the run and after it.
     fn whole(&self) -> CompleteStates {
-        let tree = tree_after(self.prepare, Emulators::Small);
+        let tree = (self.machine)();
+        complete_all(self.prepare, Emulators::Small, &tree);
         let before = CompleteStates::default().with_current(&tree);
         self.run.complete(Emulators::Small, &tree);
         let both = before.with_current(&tree).exhaustive();
@@ -80,7 +87,7 @@ impl Case {
         recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
-        let tree = Tree::new();
+        let tree = (self.machine)();
         let fresh = tree.snapshot();
         complete_all(self.prepare, Emulators::Small, &tree);
         let (change, done) = fault::run(&tree, self.run, fault, number);
@@ -160,4 +167,14 @@ fn killed_unregistrations_are_recovered() {
 #[sandboxed]
 fn killed_unregistrations_of_one_system_are_recovered() {
     ONE_OF_TWO.kill_at_each_change("`unregister` of one of two systems, killed at each change");
+}
+
+#[sandboxed]
+fn killed_registrations_with_a_boot_hook_are_recovered() {
+    REGISTER_HOOK.kill_at_each_change("`register` with a boot hook, killed at each change");
+}
+
+#[sandboxed]
+fn killed_unregistrations_with_a_boot_hook_are_recovered() {
+    UNDO_HOOK.kill_at_each_change("`unregister` with a boot hook, killed at each change");
 }
