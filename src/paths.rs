@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-/// Directory of the installed emulators.
-pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
+/// Directory below which this tool has its programs.
+pub const OWN_DIR: &str = "/usr/local/libexec/binfmt-nix";
+/// Directory of the installed emulators, and of the copy of this program.
+///
+/// Policies of SELinux label `/usr/**/bin` as programs (`bin_t`), and other files in /usr/local/libexec as data (`usr_t`),
+/// which systemd-binfmt may not execute (`/usr/(.*/)?bin(/.*)?` in refpolicy's and Fedora's `corecommands.fc`; asked
+/// matchpathcon with Debian's policy 2.20221101).
+pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix/bin";
 
-/// Directory of the copy of this program. Policies of SELinux label `/usr/**/bin` as programs (refpolicy's
-/// `corecommands.fc`: `/usr/(.*/)?bin(/.*)?`).
-pub const PROGRAM_DIR: &str = "/usr/local/libexec/binfmt-nix/bin";
 /// Copy of this program that a boot hook starts.
 pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
 /// Program that a package installs, and that a boot hook starts instead of a copy.
@@ -53,6 +56,11 @@ pub fn interpreter_path(arch: &Arch) -> PathBuf {
     Path::new(EMULATOR_DIR).join(emulator_name(arch))
 }
 
+/// Returns the path where earlier versions installed a system's emulator.
+pub fn old_interpreter_path(arch: &Arch) -> PathBuf {
+    Path::new(OWN_DIR).join(emulator_name(arch))
+}
+
 /// Returns the path of a system's boot rule (binfmt.d(5)).
 pub fn boot_rule(arch: &Arch) -> PathBuf {
     Path::new(BINFMT_D).join(format!("zz-binfmt-nix-{}.conf", arch.target))
@@ -65,13 +73,12 @@ pub fn entry_names(arch: &Arch) -> [String; 2] {
 }
 
 /// Returns the directories that hold the tool's files.
-pub fn home_dirs() -> [&'static Path; 5] {
-    [EMULATOR_DIR, PROGRAM_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
+pub fn home_dirs() -> [&'static Path; 4] {
+    [EMULATOR_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
 }
 
-/// Directories in which boot hooks have files.
-pub const HOOK_DIRS: [&str; 11] = [
-    "/etc",
+/// Directories in which boot hooks have files, besides /etc with its wsl.conf.
+pub const HOOK_DIRS: [&str; 10] = [
     "/etc/init.d",
     "/etc/rc2.d",
     "/etc/rc3.d",

@@ -498,10 +498,8 @@ mod tests {
         }
         for hook in BootHook::ALL {
             for object in hook.objects(Path::new(paths::PROGRAM)) {
-                assert!(
-                    paths::HOOK_DIRS.iter().any(|dir| object.path().parent() == Some(Path::new(dir))),
-                    "{object:?}"
-                );
+                let is_in = |dir: &str| object.path().parent() == Some(Path::new(dir));
+                assert!(paths::HOOK_DIRS.iter().chain(&["/etc"]).any(|dir| is_in(dir)), "{object:?}");
                 match object {
                     HookObject::File { path, .. } => assert!(is_hook_file(Path::new(path)), "{path}"),
                     HookObject::Link { path, target } => assert!(is_hook_link(&path, Path::new(target)), "{path:?}"),

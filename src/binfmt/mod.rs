@@ -14,6 +14,7 @@ pub mod in_memory;
 pub mod init_system;
 pub mod native;
 pub mod probe;
+pub mod selinux;
 pub mod shell;
 pub mod table;
 pub mod userns;

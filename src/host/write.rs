@@ -88,7 +88,7 @@ impl Host {
     pub fn restore_selinux_label(&self, path: &Path) {
         if self.is_live() && self.exists(Path::new("/sys/fs/selinux/enforce")) {
             // Without restorecon the file has the label of its directory, which is the default.
-            drop(self.run_trusted_program("/usr/sbin/restorecon", &["-F", &path.to_string_lossy()]));
+            drop(self.run_trusted_quietly("/usr/sbin/restorecon", &["-F", &path.to_string_lossy()]));
         }
     }
 

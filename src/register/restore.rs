@@ -5,7 +5,7 @@
 //! until the next restart only (`--no-persist`).
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 use serde::Serialize;
@@ -52,6 +52,8 @@ enum RestoreAction {
 struct SystemFacts {
     /// Rule of the boot file for this machine.
     rule: Rule,
+    /// Logical path of the emulator.
+    emulator: PathBuf,
     /// Whether the boot file is as this tool wrote it.
     is_boot_file_unmodified: bool,
     /// Whether the emulator is as this tool installed it.
@@ -79,7 +81,7 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
             RestoreAction::Keep => report.present.push(arch.target),
             RestoreAction::Refuse(why) => report.findings.push(format!("{}: {why}", arch.target)),
             RestoreAction::Register(_) if check => report.missing.push(arch.target),
-            RestoreAction::Register(rule) => match restore_entry(host, arch, &rule) {
+            RestoreAction::Register(rule) => match restore_entry(host, &facts.emulator, &rule) {
                 Ok(()) => {
                     report.missing.push(arch.target);
                     let (name, line) = (text_of_bytes(rule.name.as_bytes()), text_of_bytes(&rule.to_line()?));
@@ -114,9 +116,9 @@ fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -
 /// Reads what is recorded about each registered system that has a boot file.
 fn gather_systems(host: &Host, receipt: &Receipt) -> Result<Vec<(&'static Arch, SystemFacts)>> {
     let mut systems = Vec::new();
-    for (target, _) in receipt.systems.iter().filter(|(_, system)| !system.adopted) {
+    for (target, system) in receipt.systems.iter().filter(|(_, system)| !system.adopted) {
         let Some(arch) = Arch::by_target(target) else { continue };
-        let (boot_file, emulator) = (paths::boot_rule(arch), paths::interpreter_path(arch));
+        let (boot_file, emulator) = (paths::boot_rule(arch), &system.interpreter);
         let recorded = receipt.records_of(target).find_map(|record| match &record.made {
             Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
             _ => None,
@@ -126,9 +128,10 @@ fn gather_systems(host: &Host, receipt: &Receipt) -> Result<Vec<(&'static Arch, 
         let Some(text) = host.read_trusted(&boot_file)? else { continue };
         let Some(rule) = boot::parse_own_file(&text) else { continue };
         let facts = SystemFacts {
-            rule: Rule { interpreter: host.real_path(&emulator).as_os_str().as_bytes().to_vec(), ..rule },
+            rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
             is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
-            is_emulator_unmodified: is_emulator_unmodified(host, receipt, arch)?,
+            is_emulator_unmodified: is_emulator_unmodified(host, receipt, target, emulator)?,
+            emulator: emulator.clone(),
         };
         systems.push((arch, facts));
     }
@@ -136,17 +139,16 @@ fn gather_systems(host: &Host, receipt: &Receipt) -> Result<Vec<(&'static Arch, 
 }
 
 /// Compares the emulator with its record: by its stamp, so that 16 MB are hashed only if the file was copied or restored.
-fn is_emulator_unmodified(host: &Host, receipt: &Receipt, arch: &Arch) -> Result<bool> {
-    let emulator = paths::interpreter_path(arch);
-    let recorded = receipt.records_of(arch.target).find_map(|record| match &record.made {
-        Artifact::Interpreter { path, sha256, seal, .. } if *path == emulator => Some((*sha256, seal.clone())),
+fn is_emulator_unmodified(host: &Host, receipt: &Receipt, target: &str, emulator: &Path) -> Result<bool> {
+    let recorded = receipt.records_of(target).find_map(|record| match &record.made {
+        Artifact::Interpreter { path, sha256, seal, .. } if path == emulator => Some((*sha256, seal.clone())),
         _ => None,
     });
-    let (Some((sha256, seal)), Some(meta)) = (recorded, host.lstat(&emulator)?) else { return Ok(false) };
+    let (Some((sha256, seal)), Some(meta)) = (recorded, host.lstat(emulator)?) else { return Ok(false) };
     if meta.is_file() && seal == Some(FileStamp::from_metadata(&meta)) {
         return Ok(true);
     }
-    Ok(host.is_regular_file(&emulator) && host.fingerprint(&emulator)?.is_some_and(|(sum, _)| sum == sha256))
+    Ok(host.is_regular_file(emulator) && host.fingerprint(emulator)?.is_some_and(|(sum, _)| sum == sha256))
 }
 
 /// Decides what has to be done for one system.
@@ -185,6 +187,7 @@ mod tests {
         };
         let facts = |boot_file, emulator| SystemFacts {
             rule: rule.clone(),
+            emulator: "/bin/x".into(),
             is_boot_file_unmodified: boot_file,
             is_emulator_unmodified: emulator,
         };

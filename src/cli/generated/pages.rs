@@ -44,7 +44,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
     (
         "FILES",
         &[
-            ("/usr/local/libexec/binfmt-nix/qemu-TARGET", "The emulators."),
+            ("/usr/local/libexec/binfmt-nix/bin/qemu-TARGET", "The emulators."),
             (
                 "/usr/local/libexec/binfmt-nix/bin/binfmt-nix",
                 "A copy of the program, where nothing reads /etc/binfmt.d at boot: see binfmt-nix-restore(8).",

@@ -6,6 +6,7 @@ use binfmt_magic::{Arch, Entry};
 use nix::errno::Errno;
 
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::selinux::Selinux;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::repair::RepairFacts;
 use crate::diagnose::verify::running_binary::interpreter_path;
@@ -27,6 +28,8 @@ pub struct VerifyContext<'a> {
     pub fault: Option<String>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
+    /// State of SELinux.
+    pub selinux: Selinux,
 }
 
 /// A cause and its repair.
@@ -46,6 +49,7 @@ impl VerifyContext<'_> {
     pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
         let why = match result {
             ProbeResult::Refused(e) => self.exec_error_text(e),
+            ProbeResult::JitRefused(why) => self.jit_refusal_text(why),
             ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
             ProbeResult::Ran(_) => String::new(),
         };
@@ -71,6 +75,7 @@ impl VerifyContext<'_> {
                 format!("{} cannot be started inside: {fault}", interpreter_path(entry).as_text())
             }
             (None, ProbeResult::Refused(e)) => format!("the kernel does not start it inside: {e}"),
+            (_, ProbeResult::JitRefused(why)) => self.jit_refusal_text(why),
             (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
             (_, ProbeResult::Ran(_)) => String::new(),
         };
@@ -105,12 +110,20 @@ impl VerifyContext<'_> {
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
             Some(Errno::EACCES) => {
-                format!("{name} names {path}, which may not be executed: its mode forbids it, or its mount has noexec")
+                let selinux = if self.selinux.is_enforcing { ", or SELinux forbids it" } else { "" };
+                format!(
+                    "{name} names {path}, which may not be executed: its mode forbids it, or its mount has noexec{selinux}"
+                )
             }
             Some(Errno::ENOEXEC) => format!("{name} names {path}, which is not a program that this machine runs"),
             Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
             _ => format!("{name} takes its programs, but the kernel does not start {path}: {e}"),
         }
+    }
+
+    /// Describes why the emulator could not make its code executable.
+    fn jit_refusal_text(&self, message: &str) -> String {
+        self.selinux.describe_execmem().map_or_else(|| message.to_owned(), |why| format!("{message}: {why}"))
     }
 
     fn inactive_reason(&self) -> Option<String> {
@@ -139,6 +152,10 @@ impl VerifyContext<'_> {
             ProbeResult::NotRun(_) if self.repairs.shell.is_process_root() => Vec::new(),
             ProbeResult::NotRun(_) => {
                 vec![self.repairs.shell.tool_command(format_args!("test {}", self.arch.target))]
+            }
+            ProbeResult::JitRefused(_) if self.selinux.is_enforcing => {
+                let command = self.selinux.execmem_command();
+                command.map(|command| self.repairs.shell.as_root(command)).into_iter().collect()
             }
             _ => self.register_commands(),
         }

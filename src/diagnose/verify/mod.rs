@@ -166,6 +166,7 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
         is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
         fault: entry.and_then(|entry| find_fault(facts, entry)),
         kernel: facts.kernel,
+        selinux: facts.selinux.clone(),
     }
 }
 

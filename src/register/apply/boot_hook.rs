@@ -15,7 +15,7 @@ use crate::sha256::Sha256;
 impl Apply<'_> {
     /// Copies the file that this process executes. The previous copy is kept for rollback.
     pub(super) fn install_program(&mut self, expected: Sha256) -> Result<()> {
-        let (path, dir) = (Path::new(paths::PROGRAM), Path::new(paths::PROGRAM_DIR));
+        let (path, dir) = (Path::new(paths::PROGRAM), Path::new(paths::EMULATOR_DIR));
         let own_path = host::env::own_path();
         let mut staged = self.host.stage_file(dir)?;
         let mut source = host::env::open_own_program().map_err(io_error("read", &own_path))?;

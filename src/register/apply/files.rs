@@ -22,6 +22,7 @@ impl Apply<'_> {
         let artifact = Artifact::Dir { path: path.to_owned() };
         self.record_started(artifact.clone(), None)?;
         self.host.make_dir(path)?;
+        self.host.restore_selinux_label(path);
         self.push_undo(Undo::RemoveDir(path.to_owned()));
         self.record_done(artifact)
     }

@@ -183,8 +183,7 @@ impl<'a> Apply<'a> {
     /// Checks that only root can change the files that root will run, and the files that Nix and the next boot will read.
     /// Each write makes the same check, but only after earlier steps were done.
     fn check_trust(&self, plan: &Plan) -> Result<()> {
-        let own_dirs =
-            [paths::EMULATOR_DIR, paths::PROGRAM_DIR, paths::RECEIPT_DIR].map(|dir| Path::new(dir).join("x"));
+        let own_dirs = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(|dir| Path::new(dir).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
             Step::MakeDir(path)
             | Step::WriteFile { path, .. }

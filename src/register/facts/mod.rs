@@ -25,6 +25,7 @@ use crate::binfmt::boot::Boot;
 use crate::binfmt::container;
 use crate::binfmt::harm;
 use crate::binfmt::in_memory::{WATCHED_FD_DIR, is_in_memory_path};
+use crate::binfmt::selinux::Selinux;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
@@ -52,6 +53,8 @@ pub struct Facts {
     /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
     /// user namespace.
     pub in_user_namespace: bool,
+    /// State of SELinux.
+    pub selinux: Selinux,
     /// Way in which commands for the user are written.
     pub shell: Shell,
     /// Entries that the kernel holds.
@@ -123,6 +126,7 @@ impl Facts {
             supply: None,
             notes: Vec::new(),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
+            selinux: Selinux::read(host),
             shell: Shell::for_host(host),
             is_table_read_only: table::is_read_only(host, &table),
             harmful_entries: harm::find_harmful_entries(&table, &machine),

@@ -52,7 +52,9 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         receipt.records.extend(find_hook(host)?.into_iter().map(|made| done_record(made, None)));
     }
     if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
-        receipt.records.insert(0, done_record(Artifact::Dir { path: paths::EMULATOR_DIR.into() }, None));
+        for dir in [paths::EMULATOR_DIR, paths::OWN_DIR] {
+            receipt.records.insert(0, done_record(Artifact::Dir { path: dir.into() }, None));
+        }
     }
     Ok(receipt)
 }

@@ -146,9 +146,9 @@ impl Step {
         }
     }
 
-    /// Whether the step cannot be undone. It is made after everything else.
+    /// Whether the step of a registration cannot be undone. It is made after everything else.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::RestartNixDaemon | Self::ListBootScripts(_))
+        matches!(self, Self::RestartNixDaemon | Self::ListBootScripts(_) | Self::RemoveFile(_))
     }
 
     /// Verb printed before the step. The verbs are part of the JSON output.

@@ -138,6 +138,9 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
         groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }
+    // Earlier versions installed emulators in another directory.
+    let old_path = paths::old_interpreter_path(arch);
+    groups.last.extend(facts.is_unmodified(&old_path).then_some(Step::RemoveFile(old_path)));
     let system = System {
         entry: name,
         interpreter: path,

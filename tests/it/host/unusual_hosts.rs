@@ -47,7 +47,7 @@ fn register_prepares_an_image_without_a_kernel() {
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).says("no entry is registered now").prints("aarch64: registered, not proven");
     assert!(!tree.exists("proc"));
-    assert!(tree.exists(EMULATOR) && tree.text(BOOT).contains(":/usr/local/libexec/binfmt-nix/qemu-aarch64:PF"));
+    assert!(tree.exists(EMULATOR) && tree.text(BOOT).contains(":/usr/local/libexec/binfmt-nix/bin/qemu-aarch64:PF"));
     assert!(tree.text(NIX_CONF).contains("!include"));
     let registered = tree.snapshot();
     tree.register("aarch64").exits(0).prints("already registered");

@@ -49,7 +49,7 @@ fn run_download(program: &str, before: &[&str]) -> Output {
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert!(root.path().join("usr/local/libexec/binfmt-nix/qemu-aarch64").exists());
+    assert!(root.path().join("usr/local/libexec/binfmt-nix/bin/qemu-aarch64").exists());
     done
 }
 

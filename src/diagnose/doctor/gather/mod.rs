@@ -136,6 +136,9 @@ fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {
         Ok(None) => return Some(TrialRun::Failed("the program ended as soon as it was started".into())),
         Ok(Some(run)) => run,
     };
+    if run.is_jit_refused() {
+        return Some(TrialRun::JitRefused);
+    }
     if !run.status.success() {
         return Some(TrialRun::Failed(format!("the program ended with {}: {}", run.status, run.complaints.trim())));
     }
