@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use binfmt_nix::binfmt::userns::run_table::RunTable;
 use binfmt_nix::cli::{Cli, commands};
-use binfmt_nix::host;
+use binfmt_nix::host::{self, Host};
 use binfmt_nix::sanitize::command::{self, CommandStyle};
 use binfmt_nix::sanitize::{escape_line, text_of};
 use binfmt_nix::ui::Ui;
@@ -24,12 +25,11 @@ fn main() -> ExitCode {
         }
         Ok(cli) => {
             let ui = Ui::new(cli.json, &private);
-            command::set_style(CommandStyle::new(
-                &host::env::own_path(),
-                host::env::search_path().as_deref(),
-                host::env::needs_sudo(),
-                cli.root_option(),
-            ));
+            let is_in_run = RunTable::find(&Host::live()).is_some();
+            let needs_sudo = host::env::needs_sudo() || (is_in_run && !host::trust::is_process_of_machine_root());
+            let (program, path) = (host::env::own_path(), host::env::search_path());
+            let style = CommandStyle::new(&program, path.as_deref(), needs_sudo, cli.root_option());
+            command::set_style(style.inside_run(is_in_run));
             match commands::run_command(&cli, &ui) {
                 Ok(code) => ui.finish(code, cli.command.is_change()),
                 Err(error) => {

@@ -86,7 +86,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l root -d 'A
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l all -d 'Emulate every system that this machine does not run natively'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l insecure-no-digest -d 'Do not verify the digest of --from'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l offline -d 'Download nothing; use what is on this machine'
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l no-cache -d 'Keep a downloaded QEMU in memory instead of the cache'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l no-cache -d 'Keep QEMU in memory, and leave the cache alone'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l map-root -d 'Be root inside, with the subordinate ids (podman, buildah)'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s v -l verbose -d 'Print how many of the machine\'s own entries are copied'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l json -d 'Print the result as JSON on standard output'

@@ -35,22 +35,34 @@ impl NativePrograms {
     }
 }
 
-/// Returns the entries that are not in force and must not be, by name, each with the program that its rule takes.
-pub fn find_harmful_entries(table: &Table, machine: &str) -> BTreeMap<String, String> {
+/// The reason why an entry must not be put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Harm {
+    /// The rule takes this program, which the machine runs natively.
+    TakesNative(String),
+    /// The rule takes its own interpreter: what it takes is never started.
+    TakesItself,
+}
+
+/// Returns the entries that are not in force and must not be, by name.
+pub fn find_harmful_entries(table: &Table, machine: &str) -> BTreeMap<String, Harm> {
     let dormant: Vec<&Entry> =
         table.entries().iter().filter(|entry| !entry.enabled || table.is_switched_off()).collect();
     if dormant.is_empty() {
         return BTreeMap::new();
     }
     let natives = NativePrograms::read(machine);
-    let harm = |entry: &Entry| natives.taken_by(&entry.rule).map(str::to_owned).or_else(|| takes_itself(&entry.rule));
+    let harm = |entry: &Entry| {
+        let native = natives.taken_by(&entry.rule).map(|what| Harm::TakesNative(what.to_owned()));
+        native.or_else(|| takes_itself(&entry.rule).then_some(Harm::TakesItself))
+    };
     dormant.into_iter().filter_map(|entry| Some((entry_name(entry), harm(entry)?))).collect()
 }
 
 /// Whether the rule takes its own interpreter.
-fn takes_itself(rule: &Rule) -> Option<String> {
-    let head = read_head(Path::new(OsStr::from_bytes(&rule.interpreter)))?;
-    rule.matches(&head).then(|| "its own interpreter".to_owned())
+fn takes_itself(rule: &Rule) -> bool {
+    let head = read_head(Path::new(OsStr::from_bytes(&rule.interpreter)));
+    head.is_some_and(|head| rule.matches_file(&rule.interpreter, &head))
 }
 
 fn read_head(path: &Path) -> Option<Vec<u8>> {

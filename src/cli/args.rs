@@ -112,7 +112,7 @@ pub struct RunArgs {
     /// Where QEMU comes from
     #[command(flatten)]
     pub source_args: SourceArgs,
-    /// Keep a downloaded QEMU in memory instead of the cache
+    /// Keep QEMU in memory, and leave the cache alone
     #[arg(long)]
     pub no_cache: bool,
     /// Be root inside, with the subordinate ids (podman, buildah)

@@ -149,11 +149,15 @@ pub enum Command {
     /// Creates a user namespace and a mount namespace, mounts a binfmt_misc table in them, registers QEMU there, enters
     /// a second namespace in which the user is the same as before, and executes CMD. Home, directory, terminal, signals
     /// and exit status are the usual ones. The table ends with the command; nothing on the machine changes except the
-    /// cache of downloads. This needs Linux 6.7 or newer.
+    /// cache of emulators. This needs Linux 6.7 or newer.
     ///
     /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG
-    /// gets the line that lets Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
-    /// outside of the namespace: use a store of your own (nix-build --store ~/store), or binfmt-nix-register(8).
+    /// gets the lines that let Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
+    /// outside of the namespace: use a store of your own (nix-build --store ~/store; with --map-root also --option
+    /// build-users-group ''), or binfmt-nix-register(8). A Nix that root runs uses the store itself, inside.
+    ///
+    /// The commands of binfmt-nix that read work inside, too: status shows such entries as made by "run", doctor examines
+    /// the settings of Nix with NIX_CONFIG, and what they propose works inside.
     ///
     /// Inside, setuid programs such as sudo do not get their rights, supplementary groups show as nogroup but still
     /// count, and files of other users show as owned by `nobody`. If the machine forbids user namespaces, the error

@@ -19,7 +19,7 @@ pub struct SourceArgs {
     /// or in an image of a registry (oci://HOST/NAME@sha256:HEX). Files called qemu-TARGET or qemu-TARGET-static are
     /// used, in any directory of it. With `all`, every system that it contains is registered. A URL needs --sha256, and
     /// an image needs the digest in its name; --insecure-no-digest allows both without one. No network is needed for a
-    /// local path.
+    /// local path. run caches what it unpacks, by the digest of the file, and unpacks a changed file again.
     #[arg(long, value_name = "PATH|URL|IMAGE", conflicts_with_all = ["source", "qemu", "mirror"])]
     pub from: Option<PathBuf>,
     /// Reject the file of --from unless it has this SHA-256

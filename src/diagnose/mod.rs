@@ -9,5 +9,7 @@ pub mod explain;
 pub mod nix_failure;
 pub mod other_entries;
 pub mod repair;
+pub mod running_binary;
 pub mod status;
+pub mod trial;
 pub mod verify;

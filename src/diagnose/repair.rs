@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use binfmt_magic::{Arch, Entry};
 
+use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
 use crate::register::facts::Facts;
@@ -19,7 +20,7 @@ pub struct RepairFacts<'a> {
     /// Whether the table is mounted read-only.
     pub is_read_only: bool,
     /// The entries that must not be put in force (see [`harm`](crate::binfmt::harm)).
-    pub harmful: &'a BTreeMap<String, String>,
+    pub harmful: &'a BTreeMap<String, Harm>,
     /// The names of the entries that this tool made.
     pub own_entries: BTreeSet<String>,
 }
@@ -46,7 +47,7 @@ impl<'a> RepairFacts<'a> {
         }
         let may_be_enabled = |entry: &&Entry| {
             let name = entry_name(entry);
-            !self.harmful.contains_key(&name) && !self.own_entries.contains(&name)
+            !self.harmful.contains_key(&name) && !self.own_entries.contains(&name) && !self.shell.is_in_run()
         };
         match (remaining().find(may_be_enabled), arch) {
             (Some(entry), _) => lines.push(self.shell.write_command("1", &entry_name(entry))),
@@ -73,6 +74,10 @@ impl<'a> RepairFacts<'a> {
 
     /// Returns the commands without which the kernel's table cannot be used.
     fn prepare_table(&self) -> Vec<String> {
+        // Another `run` has another table.
+        if self.shell.is_in_run() {
+            return Vec::new();
+        }
         let mut lines: Vec<String> = self.is_read_only.then(|| self.shell.remount_command()).into_iter().collect();
         if self.table.is_switched_off() {
             lines.extend(self.shell.switch_on_commands(self.table, self.harmful));
@@ -82,6 +87,9 @@ impl<'a> RepairFacts<'a> {
 
     /// `options` begins with a blank, unless it is empty.
     fn register_line(&self, arch: &Arch, options: impl Display) -> String {
+        if self.shell.is_in_run() {
+            return self.shell.register_command(arch);
+        }
         let takes = |entry: &Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
         let is_other = |entry: &Entry| !self.own_entries.contains(&entry_name(entry));
         let conflicts = self.remaining_entries().any(|entry| entry.enabled && takes(entry) && is_other(entry));
@@ -119,8 +127,8 @@ mod tests {
 
     fn lines(entries: Vec<Entry>, enabled: bool, harmful: &[&str], own: &[&str]) -> Vec<String> {
         let table = Table::Mounted { entries, unsupported: Vec::new(), enabled };
-        let harmful = harmful.iter().map(|name| ((*name).to_owned(), "programs".to_owned())).collect();
-        let shell = Shell { root: None, is_root: true, is_below_sudo: false };
+        let harmful = harmful.iter().map(|name| ((*name).to_owned(), Harm::TakesItself)).collect();
+        let shell = Shell { is_root: true, ..Shell::default() };
         let own_entries = own.iter().map(|name| (*name).to_owned()).collect();
         let facts = RepairFacts { shell: &shell, table: &table, is_read_only: false, harmful: &harmful, own_entries };
         let arch = arch("aarch64");

@@ -3,22 +3,19 @@
 //! `status --json` prints [`StatusReport`] as it is: fields are added, not changed, within one `version`.
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
-use crate::binfmt::probe;
-use crate::binfmt::probe::isolated;
-use crate::binfmt::probe::isolated::Isolation;
-use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::table::entry_name;
 use crate::diagnose::other_entries::{OtherEntry, list_other_entries};
+use crate::diagnose::running_binary;
+use crate::diagnose::running_binary::DiskBinary;
+use crate::diagnose::trial::Trial;
 use crate::diagnose::verify;
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
-use crate::diagnose::verify::running_binary;
-use crate::diagnose::verify::running_binary::{DiskBinary, RunningBinary};
 use crate::host::Host;
 use crate::nix::config_show::NixConfig;
 use crate::nix::daemon::OutdatedDaemon;
@@ -174,21 +171,19 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
     if context.entry.is_none() && registered.is_none() && !has_artifacts {
         return None;
     }
-    let mut trial = match context.entry {
-        Some(_) => try_system(&context),
-        None => SystemTrial::without_trial(Health::Missing, Some(missing_cause(&context, has_artifacts))),
-    };
-    let binary = match (context.entry, trial.running.take()) {
-        (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
-        _ => RunningBinary::default(),
+    let trial = context.entry.map(|_| Trial::run(arch));
+    let binary = context.inspect_running(facts, trial.as_ref().and_then(Trial::program));
+    let state = match &trial {
+        Some(trial) => SystemState::of_trial(&context, trial),
+        None => SystemState::new(Health::Missing, Some(missing_cause(&context, has_artifacts))),
     };
     let stale = context.entry.and_then(|entry| running_binary::describe_replaced(entry, &binary));
     let stale = stale.map(|why| Cause { why, repair: Vec::new() });
-    let problem = trial.problem.or(stale).or_else(|| has_artifacts.then(|| missing_cause(&context, true)));
+    let problem = state.problem.or(stale).or_else(|| has_artifacts.then(|| missing_cause(&context, true)));
     let problem = problem.or_else(|| nix_not_configured(host, facts, &context, registered?));
     Some(SystemStatus {
         system: arch.target,
-        state: trial.state,
+        state: state.state,
         entry: context.entry.map(entry_name),
         flags: context.entry.map(|entry| entry.rule.flags.to_string()),
         interpreter: context.entry.map(|entry| running_binary::interpreter_path(entry).as_text()),
@@ -209,7 +204,7 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         qemu: binary.qemu,
         sha256: binary.sha256,
         on_disk: binary.on_disk,
-        in_chroot: trial.in_chroot,
+        in_chroot: state.in_chroot,
     })
 }
 
@@ -235,50 +230,47 @@ pub struct CheckReport {
 /// Examines one system.
 pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
     let context = verify::build_context(facts, arch);
-    let trial = try_system(&context);
-    let is_stale = match (context.entry, &trial.running) {
-        (Some(entry), Some(running)) => running_binary::is_replaced(entry, running),
+    let trial = Trial::run(arch);
+    let is_stale = match (context.entry, trial.program()) {
+        (Some(entry), Some(running)) => running_binary::is_replaced(entry, context.start.as_ref(), running),
         _ => false,
     };
+    let state = SystemState::of_trial(&context, &trial);
     let stale = is_stale.then(|| "by another file than the one at its path now; status shows both".to_owned());
     // The host of a container may have the entry.
-    let missing = context.entry.is_none() && trial.state == Health::Broken;
-    let state = if missing { Health::Missing } else { trial.state };
-    let detail = trial.problem.map(|problem| problem.why).or(stale);
+    let missing = context.entry.is_none() && state.state == Health::Broken;
+    let detail = state.problem.map(|problem| problem.why).or(stale);
+    let state = if missing { Health::Missing } else { state.state };
     CheckReport { version: 1, system: arch.target, state, detail }
 }
 
-/// The result of the probe.
-struct SystemTrial {
+/// The state of a system after its probe was tried.
+struct SystemState {
     state: Health,
     problem: Option<Cause>,
     in_chroot: Option<bool>,
-    running: Option<File>,
 }
 
-impl SystemTrial {
-    fn without_trial(state: Health, problem: Option<Cause>) -> Self {
-        Self { state, problem, in_chroot: None, running: None }
+impl SystemState {
+    fn new(state: Health, problem: Option<Cause>) -> Self {
+        Self { state, problem, in_chroot: None }
     }
-}
 
-/// Runs the probe in a chroot. A probe that runs there runs outside, too, so the outside is tried only if it fails.
-fn try_system(context: &VerifyContext) -> SystemTrial {
-    let in_chroot_result = isolated::run_isolated(Isolation::Chroot, context.arch);
-    if let ProbeResult::Ran(ProbeOutput { program, .. }) = in_chroot_result {
-        return SystemTrial { state: Health::Works, problem: None, in_chroot: Some(true), running: program };
+    fn of_trial(context: &VerifyContext, trial: &Trial) -> Self {
+        let Some(direct) = &trial.direct else {
+            return Self { state: Health::Works, problem: None, in_chroot: Some(true) };
+        };
+        if !matches!(direct, ProbeResult::Ran(_)) {
+            let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
+            return Self::new(state, Some(context.direct_cause(direct)));
+        }
+        let Cause { why, repair } = context.isolated_cause(&trial.in_chroot);
+        let (state, in_chroot, why) = match trial.in_chroot {
+            ProbeResult::NotRun(_) => (Health::Works, None, format!("a start in a chroot could not be tried: {why}")),
+            _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
+        };
+        Self { state, problem: Some(Cause { why, repair }), in_chroot }
     }
-    let direct = probe::run_direct(context.arch);
-    let ProbeResult::Ran(ProbeOutput { program, .. }) = direct else {
-        let state = if matches!(direct, ProbeResult::NotRun(_)) { Health::NotProven } else { Health::Broken };
-        return SystemTrial::without_trial(state, Some(context.direct_cause(&direct)));
-    };
-    let Cause { why, repair } = context.isolated_cause(&in_chroot_result);
-    let (state, in_chroot, why) = match in_chroot_result {
-        ProbeResult::NotRun(_) => (Health::Works, None, format!("a start in a chroot could not be tried: {why}")),
-        _ => (Health::Partial, Some(false), format!("not in chroots, containers and builds: {why}")),
-    };
-    SystemTrial { state, problem: Some(Cause { why, repair }), in_chroot, running: program }
 }
 
 /// Describes a system without an entry in force. `is_unfinished` says that the receipt has artifacts of the system, but

@@ -16,9 +16,14 @@ const MNT_ID_UNIQUE: u32 = 0x4000;
 impl Host {
     /// Mounts the binfmt_misc of this process's user namespace on `path`.
     pub fn mount_binfmt_misc(&self, path: &Path) -> std::result::Result<(), Errno> {
+        self.mount_binfmt_misc_from("binfmt_misc", path)
+    }
+
+    /// Like [`Host::mount_binfmt_misc`], with the name of a source. The kernel only shows the name in mountinfo.
+    pub fn mount_binfmt_misc_from(&self, source: &str, path: &Path) -> std::result::Result<(), Errno> {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         failpoint::begin_change("mount", path).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or_default()))?;
-        nix::mount::mount(Some("binfmt_misc"), &self.real_path(path), Some("binfmt_misc"), flags, None::<&str>)
+        nix::mount::mount(Some(source), &self.real_path(path), Some("binfmt_misc"), flags, None::<&str>)
     }
 
     /// Unmounts the topmost mount on `path`. Returns `false` if it is in use.
@@ -50,13 +55,20 @@ impl Host {
 
     /// Returns the number of the topmost mount on `path`, in this mount namespace.
     fn mount_number(&self, path: &Path) -> Option<String> {
+        self.mountinfo_line(path)?.split(' ').next().map(str::to_owned)
+    }
+
+    /// Returns the source of the topmost mount on `path`, in this mount namespace.
+    pub fn mount_source(&self, path: &Path) -> Option<String> {
+        parse_mount_source(&self.mountinfo_line(path)?)
+    }
+
+    fn mountinfo_line(&self, path: &Path) -> Option<String> {
         let real = self.real_path(path);
         let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         // A later line is mounted on top of an earlier one.
-        text.lines()
-            .rev()
-            .find_map(|line| parse_mountinfo_line(line).filter(|(_, point)| *point == real))
-            .map(|(id, _)| id.to_owned())
+        let is_at_path = |line: &&str| parse_mountinfo_line(line).is_some_and(|(_, point)| point == real);
+        text.lines().rev().find(is_at_path).map(str::to_owned)
     }
 
     /// Whether the file system that holds `path` is mounted read-only.
@@ -80,6 +92,12 @@ pub fn parse_mountinfo_line(line: &str) -> Option<(&str, PathBuf)> {
     Some((fields.next()?, PathBuf::from(unescape(fields.nth(3)?))))
 }
 
+/// Returns the second field after the hyphen of a line of mountinfo: the source of the mount.
+fn parse_mount_source(line: &str) -> Option<String> {
+    let (_, fields) = line.split_once(" - ")?;
+    fields.split(' ').nth(1).map(unescape)
+}
+
 fn unescape(field: &str) -> String {
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
@@ -93,5 +111,7 @@ mod tests {
         let line = "36 35 98:0 / /mnt/a\\040b rw - ext4 /dev/x rw";
         assert_eq!(parse_mountinfo_line(line), Some(("36", PathBuf::from("/mnt/a b"))));
         assert_eq!(parse_mountinfo_line("36 35"), None);
+        assert_eq!(parse_mount_source(line).as_deref(), Some("/dev/x"));
+        assert_eq!(parse_mount_source("36 35"), None);
     }
 }

@@ -1,20 +1,15 @@
 //! Starting programs: with a fixed environment and a deadline, and never through a shell.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::FileId;
 use super::memfd::{create_scratch, read_from_start};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
@@ -25,9 +20,6 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Time that a cancelled program may take to end.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
-
-/// Largest output of a stopped child after it continues. A probe writes 16 bytes.
-const MAX_OUTPUT: usize = 64 << 10;
 
 /// Result of a program that has ended.
 #[derive(Debug)]
@@ -49,7 +41,7 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
 pub(super) fn run_quietly(program: &Path, args: &[&str]) -> io::Result<()> {
     let mut command = clean_command(program);
     let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    wait_for_exit(&mut child, deadline()).map(drop)
+    wait_for_exit(&mut child, later(TIMEOUT)).map(drop)
 }
 
 /// Replaces this process by the program on its standard input. Returns only if that fails.
@@ -109,80 +101,6 @@ pub fn close_inherited_fds() -> io::Result<()> {
     Ok(())
 }
 
-/// A child whose standard output is a full pipe: it blocks at its first write, so that it can be examined.
-#[derive(Debug)]
-pub struct StoppedChild {
-    child: Child,
-    output: File,
-    filler_size: usize,
-    stderr: File,
-}
-
-impl StoppedChild {
-    /// Starts `program`, which runs until its first write to stdout.
-    pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
-        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let filler_size = fill_pipe(&write)?;
-        let stderr = create_scratch()?;
-        let mut command = clean_command(program);
-        command.args(args).stdout(write).stderr(stderr.try_clone()?);
-        if let Some(arg0) = arg0 {
-            command.arg0(arg0);
-        }
-        let child = command.spawn()?;
-        Ok(Self { child, output: File::from(read), filler_size, stderr })
-    }
-
-    /// Waits until the child executes another file than `not`, and opens that file. Returns `None` if the child ended
-    /// first.
-    pub fn wait_for_program(&mut self, not: FileId) -> io::Result<Option<File>> {
-        let link = format!("/proc/{}/exe", self.child.id());
-        let deadline = deadline();
-        loop {
-            // The link disappears when the process has ended; the status shows that below.
-            if let Ok(file) = File::open(&link)
-                && FileId::from_metadata(&file.metadata()?) != not
-            {
-                return Ok(Some(file));
-            }
-            if self.child.try_wait()?.is_some() {
-                return Ok(None);
-            }
-            if Instant::now() > deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
-
-    /// Lets the child continue until it ends. Returns its exit status, standard output and standard error.
-    pub fn finish(mut self) -> io::Result<(ExitStatus, Vec<u8>, String)> {
-        let deadline = deadline();
-        let mut bytes = Vec::new();
-        while wait_readable(&self.output, deadline)? {
-            let mut chunk = [0; 4096];
-            match self.output.read(&mut chunk)? {
-                0 => break,
-                n => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-            }
-            if bytes.len() > self.filler_size.saturating_add(MAX_OUTPUT) {
-                return Err(io::Error::other("it writes without end"));
-            }
-        }
-        let status = wait_for_exit(&mut self.child, deadline)?;
-        let stderr = read_from_start(&mut self.stderr)?;
-        Ok((status, bytes.split_off(self.filler_size.min(bytes.len())), stderr))
-    }
-}
-
-impl Drop for StoppedChild {
-    fn drop(&mut self) {
-        // A failure means that the child is gone or cannot be killed; nothing can be done about either.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 pub(super) fn run_with_timeout(command: &mut Command, timeout: Duration) -> io::Result<ProcessOutput> {
     run_until(command, timeout, &|| false)
 }
@@ -208,8 +126,10 @@ pub(super) fn run_until(
 }
 
 pub(super) fn clean_command(program: &Path) -> Command {
-    // Other users cannot search root's home, and Nix fails where it cannot search HOME.
-    let home = if nix::unistd::geteuid().is_root() { "/root" } else { "/nonexistent" };
+    // Other users cannot search root's home, nor can root of a namespace that is one of them outside. Nix fails where it
+    // cannot search HOME: 2.8 ends with SIGABRT.
+    let can_search = || !std::fs::metadata("/root/.").is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    let home = if nix::unistd::geteuid().is_root() && can_search() { "/root" } else { "/nonexistent" };
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -219,25 +139,6 @@ pub(super) fn clean_command(program: &Path) -> Command {
         .stdin(Stdio::null())
         .current_dir("/");
     command
-}
-
-/// Writes to a pipe until it is full, and returns the number of bytes. The pipe is blocking again afterwards.
-fn fill_pipe(pipe: &OwnedFd) -> io::Result<usize> {
-    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    let mut filled: usize = 0;
-    loop {
-        match nix::unistd::write(pipe.as_fd(), &[b' '; 4096]) {
-            Ok(n) => filled = filled.saturating_add(n),
-            Err(nix::errno::Errno::EAGAIN) => break,
-            Err(e) => return Err(e.into()),
-        }
-    }
-    fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
-    Ok(filled)
-}
-
-fn deadline() -> Instant {
-    later(TIMEOUT)
 }
 
 pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
@@ -261,16 +162,6 @@ fn wait_while(child: &mut Child, deadline: Instant, goes_on: &dyn Fn() -> bool) 
         }
         std::thread::sleep(pause);
         pause = pause.saturating_mul(2).min(Duration::from_millis(20));
-    }
-}
-
-fn wait_readable(file: &File, deadline: Instant) -> io::Result<bool> {
-    let remaining = deadline.saturating_duration_since(Instant::now());
-    let timeout = PollTimeout::try_from(remaining).unwrap_or(PollTimeout::MAX);
-    let mut fds = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut fds, timeout)? {
-        0 => Err(io::ErrorKind::TimedOut.into()),
-        _ => Ok(true),
     }
 }
 

@@ -62,6 +62,68 @@ pub fn read_process_string(pid: u32, address: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a process waits in write(2) or writev(2) on its standard output. Returns `None` if this process may not know
+/// what it waits for, or if the kernel does not show it (proc_pid_syscall(5)).
+pub fn is_writing_to_stdout(pid: u32) -> Option<bool> {
+    match std::fs::read_to_string(proc_path(pid, "syscall")) {
+        Ok(text) => Some(parse_syscall(&text).is_some_and(|(number, first)| first == 1 && is_write(number))),
+        // The process may have ended.
+        Err(_) if !proc_path(pid, "exe").is_symlink() => Some(false),
+        Err(_) => None,
+    }
+}
+
+/// Parses the number of a system call, which is decimal, and its first argument, which is hexadecimal.
+fn parse_syscall(text: &str) -> Option<(i64, u64)> {
+    let mut words = text.split_whitespace();
+    let number = words.next()?.parse().ok()?;
+    Some((number, u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?))
+}
+
+fn is_write(number: i64) -> bool {
+    /// write(2) of 32-bit programs, on x86 and on Arm.
+    const COMPAT_WRITE: i64 = 4;
+    [nix::libc::SYS_write, nix::libc::SYS_writev, COMPAT_WRITE].contains(&number)
+}
+
+/// Returns the children of a process. They are unknown on kernels without `CONFIG_PROC_CHILDREN`.
+pub fn children(pid: u32) -> Vec<u32> {
+    let list = read_proc_file(pid, &format!("task/{pid}/children")).unwrap_or_default();
+    String::from_utf8_lossy(&list).split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// `AT_EXECFN` of getauxval(3): the address of the path that was passed to execve(2).
+pub const AT_EXECFN: u64 = 31;
+
+/// Returns the path that was passed to execve(2) when the process began to execute this file. `None` if its memory cannot
+/// be read.
+pub fn exec_path(pid: u32, executable: &File) -> Option<Vec<u8>> {
+    let mut class = [0; 5];
+    executable.read_exact_at(&mut class, 0).ok()?;
+    let vector = read_proc_file(pid, "auxv").ok()?;
+    let address = find_auxv(&vector, word_size(&class), AT_EXECFN)?;
+    read_process_string(pid, address).ok()
+}
+
+/// Returns the size of a word in the auxiliary vector of the program that begins with these bytes.
+pub fn word_size(head: &[u8]) -> usize {
+    if head.get(4) == Some(&1) { 4 } else { 8 }
+}
+
+/// Finds the value of a tag in an auxiliary vector (getauxval(3)) with words of `size` bytes.
+pub fn find_auxv(vector: &[u8], size: usize, tag: u64) -> Option<u64> {
+    let word = |bytes: &[u8]| -> Option<u64> {
+        match size {
+            4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
+            _ => Some(u64::from_ne_bytes(bytes.try_into().ok()?)),
+        }
+    };
+    vector.chunks_exact(size.saturating_mul(2)).find_map(|pair| {
+        let (kind, value) = pair.split_at_checked(size)?;
+        (word(kind)? == tag).then(|| word(value))?
+    })
+}
+
 /// Returns a path by which this process finds a path of another process, through that process's root or working
 /// directory.
 pub fn path_as_seen_by(pid: u32, path: &Path) -> PathBuf {
@@ -99,4 +161,24 @@ pub fn pid_namespace() -> Option<PathBuf> {
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_tags_in_an_auxiliary_vector() {
+        let vector: Vec<u8> = [6_u64, 4096, 8, 1, 31, 77, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!([8, 31, 9].map(|kind| find_auxv(&vector, 8, kind)), [Some(1), Some(77), None]);
+        assert_eq!(find_auxv(&vector[..20], 8, 8), None);
+        assert_eq!(find_auxv(&[], 4, 8), None);
+    }
+
+    #[test]
+    fn parses_what_a_process_waits_for() {
+        assert_eq!(parse_syscall("1 0x1 0x7ffd 0x10 0x0 0x0 0x0 0x7ff0 0x4015\n"), Some((1, 1)));
+        assert_eq!(parse_syscall("running\n"), None);
+        assert_eq!(parse_syscall("-1 0x7ff0 0x4015\n"), Some((-1, 0x7ff0)));
+    }
 }

@@ -18,8 +18,14 @@ use super::{Host, INTERNAL, env, namespaces};
 /// The caller's settings of Nix can make Nix execute any code (`plugin-files` in nix.conf(5)). The variables that have
 /// them, or lead to them, are kept only for a process that has the caller's own rights: that of an ordinary user, of
 /// root in that user's namespace, or, in a process that sudo(8) started as root, a process that changes to `user` first.
-/// Root's own processes get no variable of the caller.
-pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
+/// Root's own processes get no variable of the caller; `config` is their value of `NIX_CONFIG`, if they have one.
+pub fn run_for_caller(
+    host: &Host,
+    user: Option<&User>,
+    config: Option<&str>,
+    program: &Path,
+    args: &[&str],
+) -> io::Result<ProcessOutput> {
     let timeout = TIMEOUT.saturating_mul(4);
     let is_cancelled = || host.pending_signal().is_some();
     let kept = |names: &[&'static str]| {
@@ -39,6 +45,8 @@ pub fn run_for_caller(host: &Host, user: Option<&User>, program: &Path, args: &[
         command.envs(kept(&[&settings[..], &["HOME"]].concat()));
     } else if namespaces::is_root_an_ordinary_user() {
         command.envs(kept(&settings));
+    } else {
+        command.envs(config.map(|config| ("NIX_CONFIG", config)));
     }
     run_until(&mut command, timeout, &is_cancelled)
 }

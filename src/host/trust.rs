@@ -128,6 +128,11 @@ pub fn is_machine_root(uid: u32) -> bool {
     uid == machine_root()
 }
 
+/// Whether this process is one of the machine's root. Root of a namespace may be another user of the machine.
+pub fn is_process_of_machine_root() -> bool {
+    nix::unistd::geteuid().is_root() && is_machine_root(0)
+}
+
 /// Whether this uid is the machine's root where the user namespace of this process does not map it, as in the
 /// namespace that `run` makes for an ordinary user.
 ///

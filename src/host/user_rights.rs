@@ -126,10 +126,14 @@ fn read_text(file: &std::fs::File) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the owner of a file or a directory. The user nobody stands for root, so that a user's path does not get
-/// root's rights.
+/// root's rights. Where root is an ordinary user outside, it has only that user's rights.
 fn owner_of(path: &Path) -> io::Result<User> {
     let meta = std::fs::metadata(path)?;
-    Ok(if meta.uid() == 0 { User::unprivileged() } else { User::find(meta.uid(), meta.gid()) })
+    Ok(if meta.uid() == 0 && !namespaces::is_root_an_ordinary_user() {
+        User::unprivileged()
+    } else {
+        User::find(meta.uid(), meta.gid())
+    })
 }
 
 /// The settings files of one user. They are read with that user's rights.
@@ -150,6 +154,12 @@ impl UserFiles {
         let bytes = is_allowed.then(|| regular_file::read_limited(&file, self.remaining.get()).ok())??;
         self.remaining.set(self.remaining.get().saturating_sub(bytes.len() as u64));
         Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether nothing has this path. What the user may not see is not missing.
+    pub fn is_missing(&self, path: &Path) -> bool {
+        let found = std::fs::symlink_metadata(self.host.real_path(path));
+        found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::binfmt::userns::run_table::RunTable;
 use crate::host::user_rights::{User, calling_user};
 use crate::host::{self, Host, ProcessOutput};
-use crate::nix::program;
 use crate::nix::program::NoNixError;
+use crate::nix::{env, program};
 use crate::sanitize::AsText as _;
 
 /// The socket of the nix-daemon (nix-daemon(8)).
@@ -46,10 +47,14 @@ impl BuildUser {
     /// # Errors
     /// There is no Nix that may be run as this user.
     pub fn choose(host: &Host) -> Result<Self, NoNixError> {
-        let through_daemon = host.is_listening(Path::new(DAEMON_SOCKET));
         let is_root = host::env::effective_ids().0 == 0;
+        let is_in_run = RunTable::find(host).is_some();
+        // Inside of `run`, root uses the store directly, and the builds are made inside.
+        let is_direct = is_in_run && host::trust::is_process_of_machine_root();
+        let through_daemon = !is_direct && host.is_listening(Path::new(DAEMON_SOCKET));
         let user = match through_daemon {
             _ if !is_root => None,
+            true if is_in_run => None,
             true => calling_user(),
             false => store_owner(host),
         };
@@ -66,7 +71,9 @@ impl BuildUser {
         // Nix uses the daemon by itself only if it cannot write to the store (Nix 2.36, `store-open.cc`).
         let is_direct = self.user.is_none() && host::env::effective_ids().0 == 0;
         let store: &[&str] = if self.through_daemon && is_direct { &["--option", "store", "daemon"] } else { &[] };
-        let output = host::run_as_user::run_for_caller(host, self.user.as_ref(), &program, &[args, store].concat())
+        let config = env::config_for_root_in_run(host);
+        let args = [args, store].concat();
+        let output = host::run_as_user::run_for_caller(host, self.user.as_ref(), config.as_deref(), &program, &args)
             .map_err(|source| NixCommandError { program, source })?;
         // Nix colours some of its errors even if the output is not a terminal.
         let plain = |text: &str| anstream::adapter::strip_str(text).to_string();

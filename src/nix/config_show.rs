@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use crate::binfmt::userns::run_table::RunTable;
 use crate::host::user_rights::User;
 use crate::host::{self, Host, ProcessOutput};
 use crate::nix::program::NoNixError;
-use crate::nix::{conf, program};
+use crate::nix::{conf, env, program};
 use crate::sanitize::AsText as _;
 
 /// The effective settings that this tool needs, as Nix printed them.
@@ -93,7 +94,17 @@ pub fn show_config(host: &Host) -> Result<NixConfig, ConfigError> {
 /// to change to; `None` if this process is the user's.
 pub fn show_config_of_caller(host: &Host, user: Option<&User>, home: &Path) -> Result<NixConfig, ConfigError> {
     let program = program::find_nix_of_user(host, home)?;
-    ask_nix(program, |program, args| host::run_as_user::run_for_caller(host, user, program, args))
+    let config = env::config_for_root_in_run(host);
+    ask_nix(program, |program, args| host::run_as_user::run_for_caller(host, user, config.as_deref(), program, args))
+}
+
+/// Runs Nix to get the settings that count in this place: inside of `run` those of its user, with the lines that `run`
+/// adds to `NIX_CONFIG`, and elsewhere those of the machine.
+pub fn show_config_here(host: &Host) -> Result<NixConfig, ConfigError> {
+    if RunTable::find(host).is_none() {
+        return show_config(host);
+    }
+    show_config_of_caller(host, None, &host::user_rights::current_user().1)
 }
 
 fn ask_nix(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::{Host, procfs};
 use crate::sanitize::{AsText as _, command, shell_quote};
 
@@ -157,6 +157,8 @@ fn run_restart_command(host: &Host, program: &str, args: &[&str]) -> DaemonResta
     match host.run_trusted_program(program, args) {
         Ok(output) if output.status.success() => DaemonRestart::Done(line),
         Ok(output) => by_hand(host, &format!("{line} failed ({}): {}", output.status, output.stderr.trim())),
+        // The line would not be safe for the user either.
+        Err(Error::Untrusted(why)) => by_hand(host, &format!("{program} was not started: {why}")),
         Err(error) => by_hand(host, &format!("{line} failed: {error}")),
     }
 }

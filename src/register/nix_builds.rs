@@ -5,9 +5,11 @@ use std::time::SystemTime;
 use binfmt_magic::Arch;
 use serde::Serialize;
 
+use crate::binfmt::userns::run_table::RunTable;
 use crate::error::Result;
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::nix::build_user::BuildUser;
+use crate::nix::env;
 use crate::nix::test_build::{TestBuild, TestDerivation, error_lines, run_test_builds};
 use crate::register::receipt::{NixBuild, NixBuildResult, Receipt};
 
@@ -40,7 +42,13 @@ pub fn build_with_nix(host: &Host, systems: &[&'static Arch]) -> NixBuilds {
     let mut result = NixBuilds::default();
     let user = BuildUser::choose(host);
     let mut derivations = Vec::new();
+    let run = RunTable::find(host).filter(|_| env::is_daemon_outside_of_run(host)).unwrap_or_default();
+    let is_root = host::env::effective_ids().0 == 0;
     for arch in systems {
+        if run.emulates(arch) {
+            result.untried.push((arch.target, env::describe_daemon_outside(arch.nix_systems, is_root)));
+            continue;
+        }
         match (derivation_of(arch), &user) {
             (Ok((system, probe)), Ok(_)) => derivations.push((arch.target, TestDerivation { system, probe })),
             (Ok(_), Err(why)) => result.untried.push((arch.target, why.to_string())),

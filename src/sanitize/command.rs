@@ -29,6 +29,8 @@ pub struct CommandStyle {
     needs_sudo: bool,
     /// The option `--root DIR` of this run, with a blank at its end; empty for the running machine.
     root: String,
+    /// Whether the user's shell is inside of `run`, where commands that need root do not work.
+    is_in_run: bool,
 }
 
 impl CommandStyle {
@@ -45,7 +47,18 @@ impl CommandStyle {
             program_for_sudo: named(is_in(&SUDO_DIRS.map(PathBuf::from))),
             needs_sudo: needs_sudo && root.is_none(),
             root: root.map(|root| format!("--root {} ", shell_quote(&root.as_text()))).unwrap_or_default(),
+            is_in_run: false,
         }
+    }
+
+    /// Returns the style of a shell inside of `run`: a comment says where commands that need root work.
+    #[must_use]
+    pub fn inside_run(self, is_in_run: bool) -> Self {
+        Self { is_in_run: is_in_run && self.root.is_empty(), ..self }
+    }
+
+    fn mark_outside(&self, line: String) -> String {
+        if self.is_in_run { format!("{line}   # outside of run") } else { line }
     }
 
     fn tool(&self, words: &impl Display) -> String {
@@ -53,7 +66,12 @@ impl CommandStyle {
     }
 
     fn tool_as_root(&self, words: &impl Display) -> String {
-        if self.needs_sudo { format!("sudo {} {}{words}", self.program_for_sudo, self.root) } else { self.tool(words) }
+        let line = if self.needs_sudo {
+            format!("sudo {} {}{words}", self.program_for_sudo, self.root)
+        } else {
+            self.tool(words)
+        };
+        self.mark_outside(line)
     }
 }
 
@@ -69,6 +87,7 @@ fn style() -> &'static CommandStyle {
         program_for_sudo: NAME.into(),
         needs_sudo: true,
         root: String::new(),
+        is_in_run: false,
     })
 }
 
@@ -99,13 +118,14 @@ pub fn tool_as_root(words: impl Display) -> String {
 
 /// Returns a command that needs root.
 pub fn as_root(line: impl Display) -> String {
-    if needs_sudo() { format!("sudo {line}") } else { line.to_string() }
+    let line = if needs_sudo() { format!("sudo {line}") } else { line.to_string() };
+    style().mark_outside(line)
 }
 
 /// Returns a line that needs root. A line with operators of the shell runs in a shell of root as a whole.
 pub fn shell_line_as_root(line: &str) -> String {
     if needs_sudo() && line.contains(['&', '|', ';', '<', '>']) {
-        format!("sudo sh -c {}", shell_quote(line))
+        style().mark_outside(format!("sudo sh -c {}", shell_quote(line)))
     } else {
         as_root(line)
     }
@@ -113,7 +133,8 @@ pub fn shell_line_as_root(line: &str) -> String {
 
 /// Returns the command that writes a word to a file of root. The path is quoted already.
 pub fn write_word(word: &str, path: &str) -> String {
-    if needs_sudo() { format!("echo {word} | sudo tee {path}") } else { format!("echo {word} > {path}") }
+    let line = if needs_sudo() { format!("echo {word} | sudo tee {path}") } else { format!("echo {word} > {path}") };
+    style().mark_outside(line)
 }
 
 #[cfg(test)]
@@ -145,6 +166,9 @@ mod tests {
     #[test]
     fn sudo_and_root_directory_are_written_where_they_are_needed() {
         assert_eq!(style("/usr/bin/binfmt-nix", false, None).tool_as_root(&"register arm"), "binfmt-nix register arm");
+        let inside = style("/usr/bin/binfmt-nix", true, None).inside_run(true);
+        assert_eq!(inside.tool_as_root(&"register arm"), "sudo binfmt-nix register arm   # outside of run");
+        assert_eq!(inside.tool(&"run"), "binfmt-nix run");
         let image = style("/usr/bin/binfmt-nix", true, Some("/mnt/an image"));
         assert_eq!(image.tool_as_root(&"register arm"), "binfmt-nix --root '/mnt/an image' register arm");
     }

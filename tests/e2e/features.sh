@@ -36,6 +36,34 @@ features() {
     check "features: all is as before again" same before
 }
 
+# The same for an ordinary user, whose settings a daemon ignores: those of `register` count.
+features_through_the_daemon() {
+    local as_joe=(NIX_REMOTE=daemon HOME=/home/joe setpriv --reuid 1000 --regid 1000 --clear-groups)
+    install -d -o 1000 -g 1000 /home/joe
+    start_daemon
+    check "features: through the daemon, before register, armv7l-linux is refused" \
+        refuses_requiring armv7l-linux gccarch-armv7-a env "${as_joe[@]}"
+    stop_daemon
+    check "features: register armv7l exits 0" registers_armv7l
+    start_daemon
+    check "features: through the daemon, as an ordinary user, armv7l-linux with gccarch-armv7-a is built" \
+        builds_requiring_by "env ${as_joe[*]}" armv7l-linux armv7l gccarch-armv7-a
+    check "features: and armv6l-linux with gccarch-armv6kz" \
+        builds_requiring_by "env ${as_joe[*]}" armv6l-linux armv7l gccarch-armv6kz
+    check "features: a feature of another processor is refused" refuses_requiring armv7l-linux gccarch-znver3 env "${as_joe[@]}"
+    check "features: test --nix proves armv7l as this user" proves_armv7l "${as_joe[@]}"
+    check "features: the doctor finds nothing, as this user" exits_and_says 0 "nothing is wrong" env "${as_joe[@]}" "$tool" doctor
+    stop_daemon
+    check "features: unregister exits 0 for the daemon's user, too" exits 0 "$tool" unregister arm
+    rm -rf /home/joe
+    check "features: all is as before the daemon" same before
+}
+
+proves_armv7l() {
+    exits 0 env "$@" "$tool" test armv7l --nix &&
+        says "Nix built a derivation for armv7l-linux in its sandbox (as $(getent passwd 1000 | cut -d : -f 1))"
+}
+
 repairs_features() { "${clean[@]}" "$tool" doctor --json > "$home/said"; obey && finds ""; }
 
 overruled_features() {
@@ -44,21 +72,26 @@ overruled_features() {
 
 registers_armv7l() { exits 0 "$tool" register armv7l && says "gccarch-armv7-a" "no features per system"; }
 
-builds_requiring() {
-    local system=$1 machine=$2 file out
-    shift 2
+builds_requiring() { builds_requiring_by "" "$@"; }
+
+# builds_requiring_by COMMAND SYSTEM MACHINE FEATURE…: COMMAND is one word of the shell with all of its arguments.
+builds_requiring_by() {
+    local by=$1 system=$2 machine=$3 file out
+    shift 3
     file=$(requiring "$system" armhf "$@")
-    exits 0 nix-build --no-out-link --option sandbox true "$file" || return 1
+    chmod -R a+rX "$home" "$file"
+    exits 0 $by nix-build --no-out-link --option sandbox true "$file" || return 1
     out=$(tail -n 1 "$home/said")
     cat "$out"
     [ "$(head -n 1 "$out")" = "$machine" ]
 }
 
-# By the messages of Nix 2.8 and of later releases.
+# refuses_requiring SYSTEM FEATURE [COMMAND…]: by the messages of Nix 2.8 and of later releases.
 refuses_requiring() {
     local file
     file=$(requiring "$1" armhf "$2")
-    ! exits 0 nix-build --no-out-link --option sandbox true "$file" || return 1
+    chmod -R a+rX "$home" "$file"
+    ! exits 0 "${@:3}" nix-build --no-out-link --option sandbox true "$file" || return 1
     says "with features {$2} is required to build" || says "Required features: {$2}" || says "missing system features"
 }
 

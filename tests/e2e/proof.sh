@@ -3,8 +3,13 @@
 
 the_newest_nix() {
     check "newest Nix: it is another generation" another_generation
+    install -d -o 1000 -g 1000 /home/joe
+    chmod -R a+rX "$home/bin"
+    inside
+    rm -rf /home/joe
     note before
     proof
+    features_through_the_daemon
 }
 
 another_generation() { exits 0 nix --version && ! says "(Nix) 2.8" > /dev/null; }

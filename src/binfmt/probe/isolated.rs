@@ -24,6 +24,9 @@ pub const ENTER_ISOLATION: &str = "probe";
 /// probe. The errno follows it. The line for people comes after it.
 const EXEC_ERRNO: &str = "exec-errno=";
 
+/// The end of the path with which an isolated probe is started.
+pub const PROBE_PATH: &str = "/probe";
+
 /// The kind of isolation of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
@@ -63,7 +66,7 @@ pub fn run_isolated(isolation: Isolation, arch: &Arch) -> ProbeResult {
     let result = match isolation {
         // The probe is not this child, but a child of it.
         Isolation::Sandbox | Isolation::Inside => wait_for_probe(child),
-        Isolation::Open | Isolation::Chroot | Isolation::EmptyTable => finish_probe(child),
+        Isolation::Open | Isolation::Chroot | Isolation::EmptyTable => finish_probe(child, Path::new(PROBE_PATH)),
     };
     result.unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}")))
 }
@@ -82,19 +85,23 @@ fn wait_for_probe(child: StoppedChild) -> io::Result<ProbeResult> {
 pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult {
     let errno = complaints.lines().find_map(|line| line.strip_prefix(EXEC_ERRNO)?.parse().ok());
     let mut lines = complaints.lines().filter(|line| !line.starts_with(EXEC_ERRNO));
-    let why = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let first = lines.next().unwrap_or_default();
+    // An emulator may end with one of these statuses, too.
+    let is_own_error = first.starts_with("error: ");
+    let why = first.trim_start_matches("error: ");
+    let ended = || {
+        let separator = if why.is_empty() { "" } else { ": " };
+        ProbeResult::Failed(format!("the emulator ended with {status}{separator}{complaints}"))
+    };
     let code = |code: ExitCode| Some(code as i32);
     match status.code() {
-        exit if exit == code(ExitCode::Unsupported) => ProbeResult::NotRun(why.to_owned()),
+        exit if exit == code(ExitCode::Unsupported) && is_own_error => ProbeResult::NotRun(why.to_owned()),
         exit if exit == code(ExitCode::NotExecutable) || exit == code(ExitCode::NoCommand) => {
             let refused = errno.map(|errno| ProbeResult::Refused(io::Error::from_raw_os_error(errno)));
-            refused.unwrap_or_else(|| ProbeResult::Failed(why.to_owned()))
+            refused.unwrap_or_else(|| if is_own_error { ProbeResult::Failed(why.to_owned()) } else { ended() })
         }
         _ if is_jit_refusal(complaints) => ProbeResult::JitRefused(complaints.to_owned()),
-        _ => ProbeResult::Failed(format!(
-            "the emulator ended with {status}{}{complaints}",
-            if why.is_empty() { "" } else { ": " }
-        )),
+        _ => ended(),
     }
 }
 

@@ -8,12 +8,13 @@ pub mod isolated;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use crate::host::{self, FileId, StoppedChild};
+use crate::host::{self, FileId, RunningProgram, StoppedChild};
 
 /// The `argv[0]` that a probe is started with; a probe prints the 16 bytes at its `argv[0]`.
 pub const PROBE_ARGV0: &str = "binfmt-nix-argv0";
@@ -25,6 +26,8 @@ pub struct ProbeRun {
     pub native: bool,
     /// The identity of the file that the process executed.
     pub program: FileId,
+    /// Whether the kernel itself started that file for the probe (see [`ProbeProgram`]).
+    pub started_by_kernel: Option<bool>,
     /// The exit status.
     pub status: ExitStatus,
     /// The text on standard error.
@@ -41,9 +44,11 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let Some(running) = child.wait_for_program(host::env::own_file_id()?)? else {
         return Ok(None);
     };
-    let program = FileId::from_metadata(&running.metadata()?);
+    let running = ProbeProgram::new(running, &path);
+    let program = FileId::from_metadata(&running.file.metadata()?);
     let (status, _, complaints) = child.finish()?;
-    Ok(Some(ProbeRun { native: program == probe_file, program, status, complaints }))
+    let started_by_kernel = running.started_by_kernel;
+    Ok(Some(ProbeRun { native: program == probe_file, program, started_by_kernel, status, complaints }))
 }
 
 /// The result of starting a probe.
@@ -65,7 +70,7 @@ pub enum ProbeResult {
 #[derive(Debug)]
 pub struct ProbeOutput {
     /// The file that the process executed (an emulator), if it could be opened.
-    pub program: Option<File>,
+    pub program: Option<ProbeProgram>,
     /// The `argv[0]` that the probe printed.
     pub argv0: String,
     /// The text on standard error.
@@ -83,6 +88,29 @@ impl ProbeRun {
 /// `tcg/region.c`; "qemu-aarch64: mprotect of jit buffer: Permission denied", seen with Debian's policy of SELinux).
 fn is_jit_refusal(complaints: &str) -> bool {
     complaints.lines().any(|line| line.contains("jit buffer") && line.ends_with("Permission denied"))
+}
+
+/// The file that wrote what a probe prints: usually an emulator.
+#[derive(Debug)]
+pub struct ProbeProgram {
+    /// The file.
+    pub file: File,
+    /// Whether the kernel itself started this file for the probe. If not, the entry's interpreter is a wrapper, which
+    /// started this file. `None` if unknown.
+    pub started_by_kernel: Option<bool>,
+    /// The path by which the wrapper started the file.
+    pub started_as: Option<Vec<u8>>,
+}
+
+impl ProbeProgram {
+    /// The kernel passes the path of the probe on to an interpreter (`AT_EXECFN`). A program that an interpreter started
+    /// has another one. `probe_path` is that path, or the end of it.
+    fn new(running: RunningProgram, probe_path: &Path) -> Self {
+        let is_probe = |path: &Vec<u8>| path.ends_with(probe_path.as_os_str().as_bytes());
+        let started_by_kernel = running.exec_path.as_ref().map(is_probe);
+        let started_as = running.exec_path.filter(|_| started_by_kernel == Some(false));
+        Self { file: running.file, started_by_kernel, started_as }
+    }
 }
 
 impl ProbeOutput {
@@ -103,15 +131,17 @@ pub fn run_direct(arch: &Arch) -> ProbeResult {
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     match StoppedChild::spawn(&path, &[], Some(PROBE_ARGV0)) {
-        Ok(child) => finish_probe(child)
+        Ok(child) => finish_probe(child, &path)
             .unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}"))),
         Err(e) => ProbeResult::Refused(e),
     }
 }
 
-/// Opens the file that the process executes while it is stopped at its first write, then lets it run to its end.
-pub fn finish_probe(mut child: StoppedChild) -> io::Result<ProbeResult> {
+/// Opens the file that the process executes while it is stopped at its first write, then lets it run to its end. The
+/// path with which the probe was started ends in `probe_path`.
+pub fn finish_probe(mut child: StoppedChild, probe_path: &Path) -> io::Result<ProbeResult> {
     let program = child.wait_for_program(host::env::own_file_id()?)?;
+    let program = program.map(|running| ProbeProgram::new(running, probe_path));
     let (status, output, complaints) = child.finish()?;
     let complaints = complaints.trim().to_owned();
     if program.is_none() && !status.success() {
@@ -120,7 +150,7 @@ pub fn finish_probe(mut child: StoppedChild) -> io::Result<ProbeResult> {
     Ok(classify_run(program, status, &output, complaints))
 }
 
-fn classify_run(program: Option<File>, status: ExitStatus, output: &[u8], complaints: String) -> ProbeResult {
+fn classify_run(program: Option<ProbeProgram>, status: ExitStatus, output: &[u8], complaints: String) -> ProbeResult {
     if !status.success() {
         if is_jit_refusal(&complaints) {
             return ProbeResult::JitRefused(complaints);

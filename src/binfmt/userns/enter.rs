@@ -11,13 +11,20 @@ use crate::binfmt::table;
 use crate::binfmt::userns::id_map::IdMapping;
 use crate::binfmt::userns::limits;
 use crate::binfmt::userns::limits::NamespaceLimits;
+use crate::binfmt::userns::run_table::RunTable;
 use crate::error::{Error, Result};
 use crate::host::{self, Host, IdMapper, NamespaceError};
 use crate::sanitize::text_of_bytes;
 
 /// Creates a user namespace, moves into it, and mounts a table there that holds the inherited rules, then the own
-/// rules. Returns a line for each inherited rule that could not be registered, with the reason.
-pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], rules: &[Rule]) -> Result<Vec<String>> {
+/// rules. `mark` marks the table. Returns a line for each inherited rule that could not be registered, with the reason.
+pub fn enter_namespace(
+    host: &Host,
+    mapping: &IdMapping,
+    mark: &RunTable,
+    inherited: &[&Rule],
+    rules: &[Rule],
+) -> Result<Vec<String>> {
     let names = rules.iter().map(|rule| text_of_bytes(rule.name.as_bytes()));
     let systems = names.map(|name| name.trim_start_matches("qemu-").to_owned()).collect::<Vec<_>>().join(" ");
     let explained =
@@ -29,7 +36,7 @@ pub fn enter_namespace(host: &Host, mapping: &IdMapping, inherited: &[&Rule], ru
         Some(mapper) => mapper.map_ids()?,
         None => host::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?,
     }
-    mount_private_table(host, &systems)?;
+    mount_private_table(host, &mark.mount_source(), &systems)?;
     let mut lost = Vec::new();
     for rule in inherited {
         if let Err(error) = table::add_entry(host, rule) {
@@ -53,7 +60,7 @@ pub fn enter_empty_table(host: &Host, system: &str) -> Result<()> {
     let (uid, gid) = host::env::effective_ids();
     host::namespaces::unshare_users_and_mounts().map_err(explained)?;
     host::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true).map_err(explained)?;
-    mount_private_table(host, system)
+    mount_private_table(host, "binfmt_misc", system)
 }
 
 /// Starts the process that stays outside, where it has the right to map ids; `None` if the caller maps its own id.
@@ -80,7 +87,7 @@ fn start_mapper(host: &Host, mapping: &IdMapping) -> Result<Option<IdMapper>> {
 /// Mounts the table of the new namespace. The first mount after a boot loads the module, but only the module creates
 /// the directory of the table. So if the directory is missing, the first mount is on the parent directory, for a
 /// moment.
-fn mount_private_table(host: &Host, systems: &str) -> Result<()> {
+fn mount_private_table(host: &Host, source: &str, systems: &str) -> Result<()> {
     let table = Path::new(table::DIR);
     if let (false, Some(parent)) = (host.exists(table), table.parent()) {
         // The mount below shows whether this succeeded.
@@ -88,7 +95,7 @@ fn mount_private_table(host: &Host, systems: &str) -> Result<()> {
             host.unmount(parent)?;
         }
     }
-    host.mount_binfmt_misc(table).map_err(|errno| {
+    host.mount_binfmt_misc_from(source, table).map_err(|errno| {
         let step = "mount binfmt_misc on /proc/sys/fs/binfmt_misc";
         limits::explain_refusal(step, &errno.into(), &read_limits(host), systems)
     })

@@ -135,10 +135,13 @@ pub(super) fn interpreter_lines(found: &InterpreterReport) -> Vec<String> {
     }
     let Some(_) = &found.flags else { return lines };
     lines.push(
-        match (found.held, &found.linking) {
-            (true, Some(Linking::Dynamic { .. })) => "in a sandbox or chroot: it starts only with its loader in there",
-            (true, _) => "in a sandbox, chroot or container: it also starts",
-            (false, _) => "in a sandbox, chroot or container: it starts only if its file is in there",
+        match (found.held, found.in_sandbox, &found.linking) {
+            (true, true, _) => "in a sandbox, chroot or container: it also starts",
+            (true, false, Some(Linking::Dynamic { .. })) => {
+                "in a sandbox or chroot: it starts only with its loader in there"
+            }
+            (true, false, _) => "in a sandbox or chroot: it starts only if its own interpreter starts there",
+            (false, ..) => "in a sandbox, chroot or container: it starts only if its file is in there",
         }
         .into(),
     );

@@ -18,6 +18,7 @@ use crate::nix::config_show;
 use crate::nix::config_show::NixConfig;
 use crate::nix::machines::{self, BuilderHost};
 use crate::register::facts::Facts;
+use crate::register::facts::owner::Owner;
 use crate::sanitize::command;
 use crate::ui::Ui;
 
@@ -33,7 +34,7 @@ pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) ->
     if host_key.is_none() {
         ui.print_note("no host key of sshd was found, so the lines have none; other hosts can get it with ssh-keyscan");
     }
-    if emulated.is_empty() {
+    if emulated.is_empty() && facts.run.is_none() {
         let line = command::tool_as_root("register SYSTEM");
         ui.print_note(&format!("nothing is emulated here; name the systems, or register one: {line}"));
     }
@@ -120,6 +121,10 @@ impl BuilderContext<'_> {
             let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.is_native(arch)) else { continue };
             if system.state != Health::Works {
                 self.ui.print_note(&format!("{}: {}, so it is left out", arch.target, system.state));
+                continue;
+            }
+            if system.by == Owner::Run {
+                self.ui.print_note(&format!("{}: emulated inside of this run only, so it is left out", arch.target));
                 continue;
             }
             let refused = self.refused_by_nix(arch);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use binfmt_magic::Arch;
 
 use super::named_systems;
+use crate::binfmt::userns::run_table::RunTable;
 use crate::cli;
 use crate::cli::commands::nix_builder;
 use crate::cli::json::NixLines;
@@ -26,6 +27,10 @@ pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitC
     } else {
         named_systems(&args.systems)?.0
     };
+    if let Some(run) = RunTable::find(host).filter(|_| args.systems.is_empty()) {
+        let systems = run.nix_systems().join(" ");
+        ui.print_note(&format!("run itself configures Nix inside, by NIX_CONFIG, for: {systems}"));
+    }
     if archs.is_empty() {
         ui.print_note(&format!("nothing is registered; name the systems: {}", command::tool("nix-conf aarch64")));
     }

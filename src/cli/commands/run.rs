@@ -14,6 +14,7 @@ use crate::binfmt::table::Table;
 use crate::binfmt::userns::enter::enter_namespace;
 use crate::binfmt::userns::id_map;
 use crate::binfmt::userns::id_map::IdMapping;
+use crate::binfmt::userns::run_table::RunTable;
 use crate::binfmt::userns::{inherit, limits};
 use crate::cli;
 use crate::cli::commands::{run_format, source};
@@ -53,7 +54,10 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
     warn_about_nix_daemon(host, ui, &program, &words, &archs);
     // The user ids must be read before this process enters the namespace.
     let variables = environment_variables(&archs, args.map_root);
-    let lost = enter_namespace(host, &mapping, &older, &rules)?;
+    // In a `run` inside of a `run`, the entries of the outer one are inherited.
+    let mut mark = RunTable::find(host).unwrap_or_default();
+    mark.targets.extend(archs.iter().map(|arch| arch.target));
+    let lost = enter_namespace(host, &mapping, &mark, &older, &rules)?;
     if args.verbose {
         print_inherited(ui, older.len(), &lost);
     }

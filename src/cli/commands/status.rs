@@ -14,7 +14,7 @@ use crate::diagnose::status;
 use crate::diagnose::status::{Health, StatusReport, SystemStatus};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
-use crate::nix::config_show;
+use crate::nix::{config_show, env};
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
@@ -27,11 +27,14 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
         return print_check(name, host, ui);
     }
     let facts = Facts::gather(host, &[], None)?;
-    let status = status::gather_status(host, &facts, config_show::show_config(host).ok().as_ref());
+    let status = status::gather_status(host, &facts, config_show::show_config_here(host).ok().as_ref());
     if ui.is_json() {
         ui.print_json(&status);
     } else {
         print_status(ui, &status, &facts.shell, args.verbose);
+    }
+    if let Some(run) = facts.run.as_ref().filter(|_| env::is_daemon_outside_of_run(host)) {
+        ui.print_note(&env::describe_daemon_outside(&run.nix_systems(), facts.shell.is_root));
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(

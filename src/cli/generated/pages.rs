@@ -69,7 +69,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ),
             (
                 "~/.cache/binfmt-nix, /var/cache/binfmt-nix",
-                "The cache of downloads, of a user and of root. run writes and reads it; register and fetch read it. Partial downloads of whole files are kept there too, and continued.",
+                "The cache of downloads and of what was unpacked from local archives, of a user and of root. run writes and reads it; register and fetch read it. Partial downloads of whole files are kept there too, and continued.",
             ),
             (
                 "~/.netrc, /etc/apt/auth.conf, /etc/apt/auth.conf.d, /etc/nix/netrc",
@@ -253,7 +253,7 @@ pub(super) const PAGES: [Page; 13] = [
         ],
         environment: &[
             ("SHELL", "The shell to run without CMD."),
-            ("NIX_CONFIG", "Gets the line that lets Nix build for the systems."),
+            ("NIX_CONFIG", "Gets the lines that let Nix build for the systems."),
             (
                 "NIX_REMOTE",
                 "With daemon or nothing, builds run in the nix-daemon, without emulation; this is reported.",
@@ -347,7 +347,7 @@ pub(super) const PAGES: [Page; 13] = [
         environment: &[
             (
                 "NIX_CONFIG, NIX_REMOTE, NIX_USER_CONF_FILES, XDG_CONFIG_HOME, XDG_CONFIG_DIRS",
-                "Passed to Nix by --nix, unless Nix runs as root.",
+                "Passed to Nix by --nix, unless Nix runs as root. Inside run, root's Nix gets the lists of systems and features of NIX_CONFIG.",
             ),
             ("SUDO_UID, SUDO_GID", "Set by sudo: --nix runs Nix as this user."),
         ],

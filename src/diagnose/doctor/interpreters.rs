@@ -9,18 +9,25 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, TrialRun, interpreter_path};
+use crate::diagnose::explain::{InterpreterKind, InterpreterStart, StartResult};
 use crate::paths;
 use crate::paths::{EMULATOR_DIR, OWN_DIR};
 use crate::qemu::binary::OLDEST_SUPPORTED;
 use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
-/// The check for programs that do not run although no other check has the cause.
-pub(super) const UNEXPLAINED: &str = "does-not-run";
+/// The checks for programs that do not run, or not in chroots, although no other check has the cause. A finding that is as
+/// urgent as a broken system is a cause; so are the less urgent ones that follow each name.
+pub(super) const UNEXPLAINED: [(&str, &[&str]); 2] = [
+    ("does-not-run", &["qemu-known-bad", "interpreter-label"]),
+    ("runs-only-outside", &["qemu-known-bad", "interpreter-label", "no-fix-binary", "interpreter-script"]),
+];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "interpreter-missing", urgency: Urgency::Broken, run: check_missing },
     Check { id: "interpreter-dynamic", urgency: Urgency::Broken, run: check_dynamic },
+    Check { id: "interpreter-script", urgency: Urgency::Fragile, run: check_script },
+    Check { id: "interpreter-loop", urgency: Urgency::Broken, run: check_loop },
     Check { id: "interpreter-unfit", urgency: Urgency::Broken, run: check_unfit },
     Check { id: "interpreter-not-executable", urgency: Urgency::Broken, run: check_not_executable },
     Check { id: "interpreter-noexec", urgency: Urgency::Broken, run: check_noexec },
@@ -29,7 +36,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "interpreter-writable", urgency: Urgency::Danger, run: check_writable },
     Check { id: "qemu-known-bad", urgency: Urgency::Fragile, run: check_known_bad },
     Check { id: "execmem-denied", urgency: Urgency::Broken, run: check_execmem },
-    Check { id: UNEXPLAINED, urgency: Urgency::Broken, run: check_does_not_run },
+    Check { id: UNEXPLAINED[0].0, urgency: Urgency::Broken, run: check_does_not_run },
+    Check { id: UNEXPLAINED[1].0, urgency: Urgency::Fragile, run: check_runs_only_outside },
 ];
 
 /// Returns the entries that run programs and whose interpreter is a file, with the facts about that file.
@@ -72,11 +80,12 @@ fn check_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// F holds only the interpreter: the kernel looks for its loader and libraries in the calling process's root
-/// (docker/docs#14140, usimd/pi-gen-action#181: Ubuntu 24.04's qemu-user-binfmt).
+/// (docker/docs#14140, usimd/pi-gen-action#181: Ubuntu 24.04's qemu-user-binfmt). It looks for the interpreter of a script
+/// there, too, and that one for the script itself (`load_script` in Linux's `fs/binfmt_script.c`).
 fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let occurrences =
-        existing_interpreters(snapshot).filter(|(_, entry, file)| file.dynamic && entry.rule.flags.fix_binary);
-    let occurrence = |(arch, entry, _): (&'static Arch, &Entry, &InterpreterFile)| {
+    let held = entries_with_start(snapshot).filter(|(_, entry, _)| entry.rule.flags.fix_binary);
+    let occurrence = |(arch, entry, start): (&'static Arch, &Entry, &InterpreterStart)| {
+        let InterpreterKind::Dynamic(_) = start.kind else { return None };
         let what = format!(
             "{}, the interpreter of the entry {}, is dynamically linked",
             display_path(entry),
@@ -84,21 +93,60 @@ fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
         );
         let why = "flag F holds only this file; in a chroot, a container or Nix's sandbox its loader and libraries are \
                    missing: \"No such file or directory\" for files that exist";
-        with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why))
+        Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why)))
     };
-    occurrences.map(occurrence).collect()
+    held.filter_map(occurrence).collect()
 }
 
-/// The interpreter is not a program of this machine: the kernel would need an interpreter for the interpreter.
-fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let occurrences =
-        existing_interpreters(snapshot).filter(|(_, _, file)| !file.dynamic).filter_map(|(arch, entry, file)| {
-            let why = file.unfit.as_ref()?;
-            let what =
-                format!("{}, the interpreter of the entry {}, cannot run here", display_path(entry), entry_name(entry));
-            Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why.clone())))
-        });
+/// A script that flag F holds: see [`check_dynamic`].
+fn check_script(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let held = entries_with_start(snapshot).filter(|(_, entry, _)| entry.rule.flags.fix_binary);
+    let occurrence = |(arch, entry, start): (&'static Arch, &Entry, &InterpreterStart)| {
+        let (InterpreterKind::Script(shell), StartResult::Starts) = (&start.kind, &start.here) else { return None };
+        let what = format!("{}, the interpreter of the entry {}, is a script", display_path(entry), entry_name(entry));
+        let why = format!(
+            "flag F holds only this file; in a chroot, a container or Nix's sandbox the kernel looks for {shell} inside, \
+             and {shell} for the script"
+        );
+        Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why)))
+    };
+    held.filter_map(occurrence).collect()
+}
+
+/// The rule takes its own interpreter, or the program that runs that: the kernel starts the interpreter with itself, and
+/// gives up after five times (`exec_binprm` in Linux's `fs/exec.c`; ELOOP, and ENOEXEC with flag O: measured on 6.18). The
+/// file that flag F holds is compared with the rules like any other.
+fn check_loop(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = entries_with_start(snapshot).filter_map(|(arch, entry, start)| {
+        let why = start.here.failure().filter(|_| start.loops)?;
+        let what = format!("the entry {} takes its own interpreter, {}", entry_name(entry), display_path(entry));
+        let why = format!("{} {why}", display_path(entry));
+        Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why)))
+    });
     occurrences.collect()
+}
+
+/// The kernel cannot start the interpreter for a program: it is a program of another machine, or a file that it needs is
+/// missing.
+fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = entries_with_start(snapshot).filter_map(|(arch, entry, start)| {
+        let why = start.here.failure()?;
+        let is_dynamic = matches!(start.kind, InterpreterKind::Dynamic(_)) && entry.rule.flags.fix_binary;
+        // Other checks have these causes.
+        let file = snapshot.interpreter_of(entry)?;
+        if start.loops || is_dynamic || !file.executable || file.noexec.is_some() {
+            return None;
+        }
+        let what =
+            format!("{}, the interpreter of the entry {}, cannot run here", display_path(entry), entry_name(entry));
+        let why = format!("{} {why}", display_path(entry));
+        Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why)))
+    });
+    occurrences.collect()
+}
+
+fn entries_with_start(snapshot: &Snapshot) -> impl Iterator<Item = (&'static Arch, &Entry, &InterpreterStart)> {
+    existing_interpreters(snapshot).filter_map(|(arch, entry, _)| Some((arch, entry, snapshot.start_of(entry)?)))
 }
 
 /// The interpreter has no execute bit: EACCES at registration with F, and at each execution without (measured).
@@ -282,7 +330,22 @@ fn check_does_not_run(snapshot: &Snapshot) -> Vec<Occurrence> {
                 let what = format!("a program was started through the entry {} and did not run", entry_name(entry));
                 Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why.clone())))
             }
-            TrialRun::Ran | TrialRun::RanStale | TrialRun::JitRefused => None,
+            TrialRun::Ran | TrialRun::RanStale | TrialRun::RanOutside(_) | TrialRun::JitRefused => None,
         });
+    occurrences.collect()
+}
+
+/// A program ran, but not in an empty chroot, although the kernel holds the interpreter, and the interpreter needs no other
+/// file to start: it is a wrapper, and starts an emulator that is not in the chroot.
+fn check_runs_only_outside(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+        let TrialRun::RanOutside(why) = snapshot.trials.get(arch.target)? else { return None };
+        let what = format!(
+            "a program ran through the entry {}, but not in an empty chroot, as in a container or Nix's sandbox",
+            entry_name(entry)
+        );
+        let why = format!("{} starts there, but does not run the program: {why}", display_path(entry));
+        Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why)))
+    });
     occurrences.collect()
 }

@@ -162,14 +162,16 @@ pub fn run_checks(snapshot: &Snapshot) -> Vec<Finding> {
     findings
 }
 
-/// Drops "does not run" for systems for which another finding has the cause.
+/// Drops findings that programs do not run for systems for which another finding has the cause.
 fn drop_explained(findings: &mut Vec<Finding>) {
-    let explained: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding.id != interpreters::UNEXPLAINED && finding.urgency <= Urgency::Fragile)
-        .flat_map(|finding| finding.occurrence.systems.iter().copied())
-        .collect();
-    findings.retain(|finding| {
-        finding.id != interpreters::UNEXPLAINED || !finding.occurrence.systems.iter().all(|s| explained.contains(s))
-    });
+    for (unexplained, causes) in interpreters::UNEXPLAINED {
+        let is_cause = |finding: &&Finding| {
+            finding.id != unexplained && (finding.urgency <= Urgency::Broken || causes.contains(&finding.id))
+        };
+        let causes = findings.iter().filter(is_cause);
+        let explained: Vec<&str> = causes.flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
+        findings.retain(|finding| {
+            finding.id != unexplained || !finding.occurrence.systems.iter().all(|system| explained.contains(system))
+        });
+    }
 }

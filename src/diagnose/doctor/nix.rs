@@ -6,9 +6,10 @@ use binfmt_magic::Arch;
 use super::nix_edit::{ExaminedSettings, check_views};
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::diagnose::doctor::snapshot::{NixSnapshot, NixView};
-use crate::nix::settings::SettingLine;
+use crate::nix::conf;
+use crate::nix::settings::{SettingLine, VARIABLE};
 use crate::register::receipt::NixUse;
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, shell_quote};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "nix-lost-i686", urgency: Urgency::Broken, run: |snapshot| check_views(snapshot, check_lost_i686) },
@@ -27,7 +28,13 @@ impl Snapshot {
         self.platforms_of(&nix.machine)
     }
 
-    fn platforms_of(&self, view: &NixView) -> Vec<String> {
+    /// Returns the settings that count for builds of a system: inside of `run`, for its systems, those of its user.
+    pub(super) fn view_for<'a>(&self, nix: &'a NixSnapshot, arch: &Arch) -> &'a NixView {
+        let is_of_run = self.matching_entry(arch).is_some_and(|entry| self.is_of_run(entry));
+        nix.caller.as_ref().filter(|_| is_of_run).map_or(&nix.machine, |user| &user.view)
+    }
+
+    pub(super) fn platforms_of(&self, view: &NixView) -> Vec<String> {
         let effective = view.effective.as_ref().map(|config| config.extra_platforms.clone());
         effective.unwrap_or_else(|| self.platforms_in_files(view))
     }
@@ -104,6 +111,9 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
     let platforms = snapshot.extra_platforms(nix);
     let occurrences = snapshot.emulated_systems().filter_map(|(arch, entry)| {
+        if snapshot.is_of_run(entry) {
+            return find_unconfigured_in_run(snapshot, nix, arch);
+        }
         let known = snapshot.registered.get(arch.target);
         let missing: Vec<&str> =
             arch.nix_systems.iter().copied().filter(|system| !platforms.iter().any(|p| p == system)).collect();
@@ -150,6 +160,25 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
+/// `run` adds the systems to `NIX_CONFIG`. A command inside of it may have another environment.
+fn find_unconfigured_in_run(snapshot: &Snapshot, nix: &NixSnapshot, arch: &'static Arch) -> Option<Occurrence> {
+    let user = nix.caller.as_ref().filter(|user| user.view.rejection.is_none())?;
+    let platforms = snapshot.platforms_of(&user.view);
+    if arch.nix_systems.iter().any(|system| platforms.iter().any(|p| p == system)) {
+        return None;
+    }
+    let names = arch.nix_systems.join(" ");
+    let what = format!("{} programs run inside of run, but Nix refuses builds for {names}", arch.target);
+    let why = "run adds its systems to NIX_CONFIG, and the lines are missing here, or a later one replaces them";
+    (!names.is_empty()).then(|| Occurrence::for_system(arch, what, why).with_repair(export_command(arch)))
+}
+
+/// Returns the command that adds the lines for a system to `NIX_CONFIG`.
+pub(super) fn export_command(arch: &Arch) -> String {
+    let lines: Vec<String> = conf::platform_lines(arch.nix_systems).iter().map(|line| shell_quote(line)).collect();
+    format!("export {VARIABLE}=\"$(printf '%s\\n' \"${VARIABLE}\" {})\"", lines.join(" "))
+}
+
 /// Whether the files in /etc/nix name these systems, regardless of other settings.
 fn is_configured_in_files(snapshot: &Snapshot, nix: &NixSnapshot, systems: &[&str]) -> bool {
     let from_files = snapshot.platforms_in_files(&nix.machine);
@@ -166,14 +195,14 @@ fn check_caller_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = snapshot.emulated_systems().filter_map(|(arch, _)| {
         let is_lost = |system: &&str| machine.iter().any(|p| p == system) && !own.iter().any(|p| p == system);
         let lost: Vec<&str> = arch.nix_systems.iter().copied().filter(is_lost).collect();
-        let first = lost.first()?;
+        lost.first()?;
         let what = format!("the settings of {} remove {} from Nix's platforms", user.name, lost.join(" "));
         let why = "a user's own nix.conf and NIX_CONFIG are read after the files in /etc/nix, and extra-platforms there \
                    replaces what those set; extra-extra-platforms appends";
         let occurrence = Occurrence::for_system(arch, what, why);
         Some(match replacing_line(&user.view) {
             Some(line) => with_append_fix(&settings, line, occurrence),
-            None => occurrence.with_repair(format!("nix config show extra-platforms   # has to list {first}")),
+            None => settings.with_unknown_place(occurrence, "extra-platforms"),
         })
     });
     occurrences.collect()

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use binfmt_magic::Entry;
+
 use super::snapshot::{CallerNix, NixSnapshot, NixView};
 use super::{Occurrence, Snapshot};
 use crate::nix::settings::{SettingLine, VARIABLE};
@@ -53,6 +55,20 @@ impl<'a> ExaminedSettings<'a> {
     /// Returns the last line that sets one of these names, or appends to it.
     pub(super) fn last_line(&self, names: &[&str]) -> Option<&'a SettingLine> {
         self.view.settings.lines.iter().rfind(|line| names.contains(&line.name.as_str()))
+    }
+
+    /// Whether the settings count for builds of the systems of an entry. For an entry of `run` only those of its user do:
+    /// the daemon of the machine is outside.
+    pub(super) fn decides_for(&self, entry: &Entry) -> bool {
+        self.user.map_or(!self.snapshot.is_of_run(entry), |user| user.decides)
+    }
+
+    /// Says that the line which sets a setting was not found. This does not repair it.
+    pub(super) fn with_unknown_place(&self, occurrence: Occurrence, setting: &str) -> Occurrence {
+        let files: Vec<String> = self.view.settings.files.iter().map(|file| file.as_text()).collect();
+        let read = if files.is_empty() { "no file of Nix's settings".to_owned() } else { files.join(", ") };
+        let why = format!("{}. The line that sets {setting} was not found; this was read: {read}", occurrence.why);
+        Occurrence { why, ..occurrence }
     }
 
     /// Adds the command that changes a line by a script of sed, and the restart of the daemon. `by_hand` describes the

@@ -63,7 +63,7 @@ fn check_rejected(settings: ExaminedSettings) -> Vec<Occurrence> {
         );
         return vec![settings.with_line_removed(Occurrence::general(what, why), &line.file, line.number)];
     }
-    vec![Occurrence::general("Nix does not start", why).with_repair("nix config show   # after each change")]
+    vec![Occurrence::general("Nix does not start", why)]
 }
 
 /// Returns the name of the setting to which a line appends.
@@ -189,7 +189,7 @@ fn check_foreign_system(settings: ExaminedSettings) -> Vec<Occurrence> {
         Occurrence { systems: arch.iter().map(|arch| arch.target).collect(), ..Occurrence::general(what, why) };
     vec![match line {
         Some(line) => settings.with_line_removed(occurrence, &line.file, line.number),
-        None => occurrence.with_repair("nix config show system   # no file in /etc/nix sets it"),
+        None => settings.with_unknown_place(occurrence, "system"),
     }]
 }
 
@@ -218,6 +218,6 @@ fn check_no_local_jobs(settings: ExaminedSettings) -> Vec<Occurrence> {
             "s/=[[:blank:]]*0/= auto/",
             "write max-jobs = auto",
         ),
-        None => occurrence.with_repair("nix config show max-jobs   # no file in /etc/nix sets it"),
+        None => settings.with_unknown_place(occurrence, "max-jobs"),
     }]
 }

@@ -11,6 +11,7 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{entry_name, entry_path};
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, interpreter_path, systems_matched_by};
+use crate::diagnose::explain::{InterpreterKind, InterpreterStart};
 use crate::diagnose::other_entries::{describe_files, is_other};
 use crate::sanitize::{AsText as _, shell_quote, text_of_bytes};
 
@@ -19,6 +20,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "other-interpreter-writable", urgency: Urgency::Danger, run: check_writable },
     Check { id: "other-interpreter-missing", urgency: Urgency::Broken, run: check_missing },
     Check { id: "other-interpreter-not-executable", urgency: Urgency::Broken, run: check_not_executable },
+    Check { id: "other-interpreter-loop", urgency: Urgency::Broken, run: check_loop },
+    Check { id: "other-interpreter-unfit", urgency: Urgency::Broken, run: check_unfit },
     Check { id: "other-interpreter-dynamic", urgency: Urgency::Fragile, run: check_dynamic },
 ];
 
@@ -112,10 +115,43 @@ fn check_not_executable(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
+/// The rule takes its own interpreter: see `interpreter-loop`.
+fn check_loop(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let occurrences =
+        existing_with_start(snapshot).filter(|(_, _, start)| start.loops).filter_map(|(entry, _, start)| {
+            let path = interpreter_path(entry).as_text();
+            let what = format!("{} takes its own interpreter, {path}", describe(entry));
+            let why = format!("every such file fails, the interpreter included: {path} {}", start.here.failure()?);
+            Some(with_switch_off(snapshot, entry, "0", Occurrence::general(what, why)))
+        });
+    occurrences.collect()
+}
+
+/// The kernel cannot start the interpreter: a program of another machine, a script whose own interpreter is missing.
+fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let executable = existing_with_start(snapshot).filter(|(_, file, start)| file.executable && !start.loops);
+    let occurrences = executable.filter_map(|(entry, _, start)| {
+        let path = interpreter_path(entry).as_text();
+        let why = format!("every such file fails: {path} {}", start.here.failure()?);
+        let what = format!("{path}, the interpreter of {}, cannot run here", describe(entry));
+        Some(with_switch_off(snapshot, entry, "0", Occurrence::general(what, why)))
+    });
+    occurrences.collect()
+}
+
+fn existing_with_start(snapshot: &Snapshot) -> impl Iterator<Item = (&Entry, &InterpreterFile, &InterpreterStart)> {
+    let existing = other_entries(snapshot).filter(|(_, file)| file.exists);
+    existing.filter_map(|(entry, file)| Some((entry, file, snapshot.start_of(entry)?)))
+}
+
 /// F holds only the interpreter. Its loader and libraries are looked for in the calling process's root, so in a container
 /// it starts no more than without F, and the container's own interpreter is not used.
 fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let entries = other_entries(snapshot).filter(|(entry, file)| file.dynamic && entry.rule.flags.fix_binary);
+    let is_dynamic = |entry: &Entry| {
+        let start = snapshot.start_of(entry).filter(|start| start.here.failure().is_none());
+        start.is_some_and(|start| matches!(start.kind, InterpreterKind::Dynamic(_)))
+    };
+    let entries = other_entries(snapshot).filter(|(entry, _)| entry.rule.flags.fix_binary && is_dynamic(entry));
     let occurrences = entries.filter_map(|(entry, _)| {
         let path = interpreter_path(entry).as_text();
         let what = format!("{path}, the interpreter of {} with flag F, is dynamically linked", describe(entry));

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::messages::Advice;
 use super::{Finding, Snapshot, Urgency};
+use crate::binfmt::shell::ShellPlace;
 use crate::binfmt::table::Table;
+use crate::nix::env;
 use crate::sanitize::{command, escape_line};
 use crate::ui::quantity::count;
 
@@ -20,6 +22,8 @@ pub struct DoctorReport {
     pub looked_at: String,
     /// What could not be examined, each with the reason. A finding about it is possible.
     pub not_examined: Vec<String>,
+    /// Facts about this place that are not findings.
+    pub notes: Vec<String>,
     /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
     /// The checks that found something before `--fix` and find nothing now.
@@ -36,6 +40,7 @@ impl DoctorReport {
             checks: super::all_checks().count(),
             looked_at: describe_scope(snapshot),
             not_examined: describe_gaps(snapshot),
+            notes: describe_place(snapshot),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -61,6 +66,7 @@ impl DoctorReport {
         }
         lines.extend(self.fixed.iter().map(|id| format!("repaired: {id}")));
         let gaps = self.not_examined.iter().flat_map(|gap| wrap_text(&format!("not examined: {gap}"), 2));
+        let gaps = gaps.chain(self.notes.iter().flat_map(|note| wrap_text(&format!("note: {note}"), 2)));
         if self.findings.is_empty() {
             lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
             lines.extend(gaps);
@@ -146,6 +152,12 @@ fn describe_scope(snapshot: &Snapshot) -> String {
     format!("examined {}", parts.join(", "))
 }
 
+/// Describes what holds inside of `run` only.
+fn describe_place(snapshot: &Snapshot) -> Vec<String> {
+    let run = snapshot.run.as_ref().filter(|_| snapshot.is_daemon_outside());
+    run.map(|run| env::describe_daemon_outside(&run.nix_systems(), snapshot.shell.is_root)).into_iter().collect()
+}
+
 /// Describes what the checks could not see, and why.
 fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
     let Some(nix) = &snapshot.nix else { return Vec::new() };
@@ -161,7 +173,8 @@ fn describe_gaps(snapshot: &Snapshot) -> Vec<String> {
     if let Some((user, why)) = own.filter(|(_, why)| Some(*why) != nix.machine.unasked.as_ref()) {
         gaps.push(format!("the effective settings of {}: {why}", user.name));
     }
-    if nix.has_daemon && !snapshot.shell.is_process_root() {
+    let may_see_daemon = snapshot.shell.is_process_root() && snapshot.shell.place != ShellPlace::Run;
+    if nix.has_daemon && !may_see_daemon {
         gaps.push("whether the nix-daemon has read its settings: only root can see that".to_owned());
     }
     gaps

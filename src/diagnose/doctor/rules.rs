@@ -3,6 +3,7 @@
 use binfmt_magic::{Arch, Entry};
 
 use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::binfmt::harm::Harm;
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::snapshot::{system_named_by, systems_matched_by};
 
@@ -25,8 +26,11 @@ fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
             (Some(arch), _) => {
                 format!("the entry {name} takes {} programs, which this machine runs natively", arch.target)
             }
-            (None, Some(what)) => format!("the entry {name} would take {what}, if it were in force"),
-            (None, None) => return None,
+            (None, Some(Harm::TakesNative(what))) => {
+                format!("the entry {name} would take {what}, if it were in force")
+            }
+            // An entry that is not in force and takes its own interpreter does no harm, and is not proposed.
+            (None, Some(Harm::TakesItself) | None) => return None,
         };
         let why = "the kernel reads its table first and starts an interpreter for each such program; if the interpreter \
                    is such a program, too, nothing can be started any more (\"Too many levels of symbolic links\")";
@@ -44,7 +48,7 @@ fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
         let own_entry = snapshot.table.entries().iter().find(|entry| {
             entry.enabled && snapshot.is_ours(entry) && arch.headers().iter().any(|head| entry.rule.matches(head))
         })?;
-        if snapshot.is_ours(winner) {
+        if snapshot.is_ours(winner) || snapshot.is_of_run(winner) {
             return None;
         }
         let what = format!(
@@ -63,8 +67,9 @@ fn check_shadowed(snapshot: &Snapshot) -> Vec<Occurrence> {
 /// peers: QEMU, Debian, NixOS, OpenRC, Docker). One peer has the same MIPS rule twice. If our entry takes
 /// precedence over another tool's, that is the user's choice.
 fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let is_own = |entry: &Entry| snapshot.is_ours(entry) || snapshot.is_of_run(entry);
     let foreign_entries: Vec<&Entry> =
-        snapshot.table.entries().iter().filter(|entry| entry.enabled && !snapshot.is_ours(entry)).collect();
+        snapshot.table.entries().iter().filter(|entry| entry.enabled && !is_own(entry)).collect();
     let mut occurrences = Vec::new();
     for (number, newer) in foreign_entries.iter().enumerate() {
         for older in foreign_entries.iter().skip(number.saturating_add(1)) {
@@ -73,8 +78,7 @@ fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
                 heads.iter().any(|head| newer.rule.matches(head) && older.rule.matches(head))
             };
             let archs: Vec<_> = Arch::ALL.iter().filter(matches_both).collect();
-            let is_won_by_own =
-                |arch: &&Arch| snapshot.matching_entry(arch).is_some_and(|winner| snapshot.is_ours(winner));
+            let is_won_by_own = |arch: &&Arch| snapshot.matching_entry(arch).is_some_and(is_own);
             if archs.is_empty() || archs.iter().all(is_won_by_own) {
                 continue;
             }

@@ -8,9 +8,12 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt::boot::Boot;
+use crate::binfmt::harm::Harm;
 use crate::binfmt::selinux::Selinux;
-use crate::binfmt::shell::Shell;
+use crate::binfmt::shell::{Shell, ShellPlace};
 use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::userns::run_table::RunTable;
+use crate::diagnose::explain::InterpreterStart;
 use crate::diagnose::repair::RepairFacts;
 use crate::error::TrustError;
 use crate::nix::config_show::NixConfig;
@@ -26,6 +29,8 @@ pub struct Snapshot {
     pub machine: String,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
+    /// The table of `run`, if this is inside of `run`.
+    pub run: Option<RunTable>,
     /// The way in which commands for this machine are written.
     pub shell: Shell,
     /// The kernel's table.
@@ -37,7 +42,7 @@ pub struct Snapshot {
     /// Whether the table is mounted read-only.
     pub is_table_read_only: bool,
     /// The entries that must not be put in force (see [`harm`](crate::binfmt::harm)).
-    pub harmful_entries: BTreeMap<String, String>,
+    pub harmful_entries: BTreeMap<String, Harm>,
     /// The environment of the kernel.
     pub environment: Environment,
     /// Targets that the machine runs natively.
@@ -48,6 +53,8 @@ pub struct Snapshot {
     pub registered: BTreeMap<String, System>,
     /// The files of the entries' interpreters, by the path in the entry.
     pub interpreters: BTreeMap<Vec<u8>, InterpreterFile>,
+    /// How the kernel starts the interpreters, by the name of the entry. Its flags and its rule make a difference.
+    pub starts: BTreeMap<String, InterpreterStart>,
     /// The result of running a program, for each system that has an entry.
     pub trials: BTreeMap<&'static str, TrialRun>,
     /// The rules that are registered at boot.
@@ -85,10 +92,6 @@ pub struct Environment {
 pub struct InterpreterFile {
     /// Whether the path exists.
     pub exists: bool,
-    /// The reason why the file is not a static program of this machine.
-    pub unfit: Option<String>,
-    /// Whether the file needs a loader.
-    pub dynamic: bool,
     /// Whether the mode of the file has an execute bit.
     pub executable: bool,
     /// The mount point of its file system, if that is mounted noexec.
@@ -110,6 +113,8 @@ pub enum TrialRun {
     Ran,
     /// The program ran, but not with the file that is at the interpreter's path now.
     RanStale,
+    /// The program ran, but not in an empty chroot, for this reason.
+    RanOutside(String),
     /// The program did not run, for this reason.
     Failed(String),
     /// The emulator was not allowed to make its code executable.
@@ -194,6 +199,7 @@ impl Default for Snapshot {
         Self {
             machine: "x86_64".into(),
             kernel: (6, 12),
+            run: None,
             shell: Shell::default(),
             table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
             has_binfmt_misc: Some(true),
@@ -205,6 +211,7 @@ impl Default for Snapshot {
             own_entries: BTreeSet::new(),
             registered: BTreeMap::new(),
             interpreters: BTreeMap::new(),
+            starts: BTreeMap::new(),
             trials: BTreeMap::new(),
             boot: Boot::default(),
             foreign_sudo: BTreeMap::new(),
@@ -231,6 +238,16 @@ impl Snapshot {
         self.own_entries.contains(&entry_name(entry))
     }
 
+    /// Whether `run` made the entry, for the namespace in which this process is.
+    pub fn is_of_run(&self, entry: &Entry) -> bool {
+        self.run.as_ref().is_some_and(|run| run.made(entry))
+    }
+
+    /// Whether root's daemon builds outside of the `run` in which this process is.
+    pub fn is_daemon_outside(&self) -> bool {
+        self.shell.place == ShellPlace::Run && self.nix.as_ref().is_some_and(|nix| nix.has_daemon)
+    }
+
     /// Returns the systems that run through an entry, with that entry. Native systems are not included.
     pub fn emulated_systems(&self) -> impl Iterator<Item = (&'static Arch, &Entry)> {
         let foreign = Arch::ALL.iter().filter(|arch| !self.natives.contains(arch.target));
@@ -250,6 +267,11 @@ impl Snapshot {
     /// Returns the facts about the interpreter of an entry, if it was examined.
     pub fn interpreter_of(&self, entry: &Entry) -> Option<&InterpreterFile> {
         self.interpreters.get(&entry.rule.interpreter)
+    }
+
+    /// Returns how the kernel starts the interpreter of an entry, if it was examined.
+    pub fn start_of(&self, entry: &Entry) -> Option<&InterpreterStart> {
+        self.starts.get(&entry_name(entry))
     }
 
     /// Returns the registered systems that this version of the tool supports.

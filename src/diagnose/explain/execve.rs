@@ -19,7 +19,13 @@ const MAX_REWRITES: usize = 5;
 
 /// Explains what execve(2) does with `file` on this machine; `lookup` opens files.
 pub fn explain_exec(file: &[u8], machine: &MachineFacts, lookup: &FileLookup) -> Explanation {
-    let mut walk = ExecveWalk { machine, lookup, steps: Vec::new(), opens_binary: false };
+    explain_exec_below(file, machine, lookup, lookup)
+}
+
+/// The same for a process whose root directory need not be the one of the process that registered the entries: `lookup`
+/// opens files by the paths of the first, and `held` by those of the second, which the kernel holds since then.
+pub fn explain_exec_below(file: &[u8], machine: &MachineFacts, lookup: &FileLookup, held: &FileLookup) -> Explanation {
+    let mut walk = ExecveWalk { compares_roots: true, ..ExecveWalk::new(machine, lookup, held) };
     let opened = lookup(file);
     let obstacle = match &opened {
         Ok(opened_file) => opened_file.obstacle.clone(),
@@ -33,44 +39,65 @@ pub fn explain_exec(file: &[u8], machine: &MachineFacts, lookup: &FileLookup) ->
     walk.finish(file, end, obstacle.as_ref())
 }
 
-struct ExecveWalk<'a> {
+pub(super) struct ExecveWalk<'a> {
     machine: &'a MachineFacts,
     lookup: &'a FileLookup<'a>,
-    steps: Vec<ExecStep>,
+    /// Opens the interpreters that the kernel holds.
+    held: &'a FileLookup<'a>,
+    pub(super) steps: Vec<ExecStep>,
     /// Whether an entry with flag O was taken: the file is kept open for the interpreter.
     opens_binary: bool,
+    /// Whether each entry's interpreter is also followed in an empty root directory.
+    compares_roots: bool,
 }
 
 /// The end of the chain.
-enum WalkEnd {
+pub(super) enum WalkEnd {
+    /// A loader of the kernel runs the last file.
     Runs,
+    /// execve(2) fails with this error, for this reason.
     Fails(Errno, String),
+    /// The reason why the end is unknown.
     Unknown(String),
 }
 
 /// The result for one file of the chain.
-enum NextFile {
+pub(super) enum NextFile {
     End(WalkEnd),
     /// The interpreter of the file, and whether the kernel holds it.
     Interpreter(Vec<u8>, Result<OpenedFile, AccessProblem>, bool),
 }
 
-impl ExecveWalk<'_> {
-    fn walk_interpreters(&mut self, file: &[u8], first: OpenedFile) -> WalkEnd {
-        let (mut path, mut opened_file) = (file.to_vec(), first);
+impl<'a> ExecveWalk<'a> {
+    pub(super) fn new(machine: &'a MachineFacts, lookup: &'a FileLookup<'a>, held: &'a FileLookup<'a>) -> Self {
+        Self { machine, lookup, held, steps: Vec::new(), opens_binary: false, compares_roots: false }
+    }
+
+    fn walk_interpreters(&mut self, file: &[u8], mut first: OpenedFile) -> WalkEnd {
+        first.head.truncate(WINDOW);
+        let next = self.handle_file(file, &first);
+        self.follow(next)
+    }
+
+    /// Follows an entry's interpreter, as if the entry had taken a file.
+    pub(super) fn walk_entry(&mut self, entry: &Entry) -> WalkEnd {
+        let next = self.open_entry(entry);
+        self.follow(next)
+    }
+
+    fn follow(&mut self, mut next: NextFile) -> WalkEnd {
         let mut is_kept_open = false;
-        for _ in 0..=MAX_REWRITES {
-            opened_file.head.truncate(WINDOW);
-            let (next, opened, held) = match self.handle_file(&path, &opened_file) {
+        for rewrites in 0..=MAX_REWRITES {
+            let (path, opened, held) = match next {
                 NextFile::End(end) => return end,
                 NextFile::Interpreter(path, opened, held) => (path, opened, held),
             };
-            opened_file = match opened {
-                Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&next, &obstacle),
+            let mut opened_file = match opened {
+                Ok(OpenedFile { obstacle: Some(obstacle), .. }) if !held => return failed_end(&path, &obstacle),
                 Ok(opened_file) => opened_file,
                 // The file was a program when it was registered; nothing else is known.
                 Err(_) if held => return WalkEnd::Runs,
-                Err(obstacle) => return failed_end(&next, &obstacle),
+                Err(obstacle) => return failed_end(&path, &obstacle),
             };
             if self.opens_binary && std::mem::replace(&mut is_kept_open, true) {
                 return WalkEnd::Fails(
@@ -78,7 +105,11 @@ impl ExecveWalk<'_> {
                     "after an entry with flag O, the kernel accepts no further interpreter".into(),
                 );
             }
-            path = next;
+            if rewrites == MAX_REWRITES {
+                break;
+            }
+            opened_file.head.truncate(WINDOW);
+            next = self.handle_file(&path, &opened_file);
         }
         WalkEnd::Fails(Errno::ELOOP, format!("the chain has more than {MAX_REWRITES} interpreters"))
     }
@@ -109,12 +140,29 @@ impl ExecveWalk<'_> {
 
     fn handle_with_entry(&mut self, entry: &Entry, step: ExecStep) -> (ExecStep, NextFile) {
         let (path, flags) = (&entry.rule.interpreter, entry.rule.flags);
+        let next = self.open_entry(entry);
+        let interpreter = if let NextFile::Interpreter(_, opened, held) = &next {
+            let report = self.interpreter_report(path, opened, Some(flags.to_string()), *held);
+            Some(InterpreterReport { in_sandbox: self.compares_roots && self.starts_without_files(entry), ..report })
+        } else {
+            None
+        };
+        (ExecStep { taken_by: Handler::Entry { name: entry_name(entry) }, interpreter, ..step }, next)
+    }
+
+    /// Opens the interpreter of an entry that takes a file. The kernel holds it, or looks for it in the root directory of
+    /// the process.
+    fn open_entry(&mut self, entry: &Entry) -> NextFile {
+        let (path, flags) = (&entry.rule.interpreter, entry.rule.flags);
         self.opens_binary |= flags.open_binary;
-        let opened = (self.lookup)(path);
-        let interpreter = self.interpreter_report(path, &opened, Some(flags.to_string()), flags.fix_binary);
-        let taken_by = Handler::Entry { name: entry_name(entry) };
-        let next = NextFile::Interpreter(path.clone(), opened, flags.fix_binary);
-        (ExecStep { taken_by, interpreter: Some(interpreter), ..step }, next)
+        let opened = if flags.fix_binary { (self.held)(path) } else { (self.lookup)(path) };
+        NextFile::Interpreter(path.clone(), opened, flags.fix_binary)
+    }
+
+    /// Whether the entry's interpreter starts in a root directory that contains none of the files that it needs.
+    fn starts_without_files(&self, entry: &Entry) -> bool {
+        let end = ExecveWalk::new(self.machine, &no_file, self.held).walk_entry(entry);
+        matches!(end, WalkEnd::Runs)
     }
 
     fn handle_as_script(&self, line: Result<ScriptLine, InvalidScriptLine>, step: ExecStep) -> (ExecStep, NextFile) {
@@ -179,7 +227,7 @@ impl ExecveWalk<'_> {
             opens: refused.is_none(),
             errno: refused.and_then(|obstacle| obstacle.errno).map(|errno| format!("{errno:?}")),
             detail: obstacle.map(|obstacle| format!("it {}", obstacle.why)),
-            in_sandbox: held && !matches!(linking, Some(Linking::Dynamic { .. })),
+            in_sandbox: false,
             linking,
         }
     }
@@ -231,6 +279,7 @@ impl ExecveWalk<'_> {
     }
 
     fn finish(self, file: &[u8], end: WalkEnd, obstacle: Option<&AccessProblem>) -> Explanation {
+        let chain_fails = matches!(end, WalkEnd::Fails(..));
         let (verdict, errno, why) = match (obstacle, end) {
             (Some(AccessProblem { errno: Some(errno), why, .. }), _) => {
                 (ExecVerdict::Refused, Some(*errno), format!("it {why}"))
@@ -255,7 +304,7 @@ impl ExecveWalk<'_> {
             without_root: None,
         };
         let obstacle = obstacle.and_then(|obstacle| obstacle.repair.clone());
-        let proposal = repair::propose_commands(&explanation, self.machine, obstacle);
+        let proposal = repair::propose_commands(&explanation, self.machine, obstacle, chain_fails);
         (explanation.repairs, explanation.without_root) = (proposal.repairs, proposal.without_root);
         explanation
     }
@@ -304,6 +353,11 @@ impl ExecveWalk<'_> {
 pub(super) fn starts_qemu(step: &ExecStep) -> bool {
     let is_qemu = |interpreter: &InterpreterReport| interpreter.path.contains("qemu");
     matches!(step.taken_by, Handler::Entry { .. }) && step.interpreter.as_ref().is_some_and(is_qemu)
+}
+
+/// The lookup of an empty root directory.
+pub(super) fn no_file(_: &[u8]) -> Result<OpenedFile, AccessProblem> {
+    Err(AccessProblem { errno: Some(Errno::ENOENT), why: "does not exist".into(), repair: None })
 }
 
 fn failed_end(path: &[u8], obstacle: &AccessProblem) -> WalkEnd {

@@ -8,11 +8,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use binfmt_magic::{Arch, Entry, WINDOW};
+use binfmt_magic::{Arch, Bits, Entry, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, Loader, LoaderSupport};
-use super::{AccessProblem, Explanation, OpenedFile, explain_exec};
+use super::{AccessProblem, Explanation, InterpreterStart, OpenedFile, explain_exec_below, start};
+use crate::binfmt::harm::Harm;
 use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::shell::{Shell, quote_file};
 use crate::binfmt::table::{Table, entry_name};
@@ -44,7 +45,7 @@ pub struct MachineFacts {
     /// Whether the table is mounted read-only.
     pub is_table_read_only: bool,
     /// The entries that must not be put in force (see [`harm`]).
-    pub harmful_entries: BTreeMap<String, String>,
+    pub harmful_entries: BTreeMap<String, Harm>,
     /// Whether `run` can make a table of its own here.
     pub can_make_tables: bool,
 }
@@ -149,7 +150,33 @@ pub fn explain_file(host: &Host, machine: &MachineFacts, file: &Path) -> Explana
         let opened = host::regular_file::open_in_root(&host.real_path(Path::new("/")), given.as_os_str());
         open_for_exec(opened, &host.real_path(given))
     };
-    explain_exec(named, machine, &lookup)
+    // The kernel holds files of the running machine.
+    explain_exec_below(named, machine, &lookup, &open_held)
+}
+
+/// Opens an interpreter as the process that registered it did.
+fn open_held(path: &[u8]) -> std::result::Result<OpenedFile, AccessProblem> {
+    if is_in_memory_path(path) {
+        return Err(AccessProblem { errno: Some(Errno::ENOENT), why: "has no name".into(), repair: None });
+    }
+    let path = Path::new(OsStr::from_bytes(path));
+    open_for_exec(host::regular_file::open(path), path)
+}
+
+/// Follows the interpreter of an entry. The kernel's paths are those of the running machine, even with `--root`. `None` if
+/// the interpreter is in memory.
+pub fn find_interpreter_start(machine: &str, table: &Table, entry: &Entry) -> Option<InterpreterStart> {
+    if is_in_memory_path(&entry.rule.interpreter) {
+        return None;
+    }
+    let head = open_held(&entry.rule.interpreter).map(|file| file.head).unwrap_or_default();
+    // Only a 32-bit program needs the loader of such programs, which a probe has to find.
+    let compat = |other: &str| {
+        if head.get(4) == Some(&(Bits::B32 as u8)) { detect_compat(other, table) } else { LoaderSupport::No }
+    };
+    let mut facts = MachineFacts::with_all_loaders(machine, table.clone());
+    facts.loaders = loader::loaders_of(machine, compat);
+    Some(start::follow_interpreter(&facts, entry, &open_held))
 }
 
 /// Whether the machine runs the 32-bit programs of its processor. x32 uses IA-32's loader with another machine number,

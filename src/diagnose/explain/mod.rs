@@ -24,13 +24,14 @@ pub mod process_gather;
 pub mod repair;
 pub mod report;
 pub mod script;
+pub mod start;
 pub mod target_os;
 
 pub use elf::Elf;
 pub use entries::{EntryMismatch, EntryReport};
-pub use execve::explain_exec;
+pub use execve::{explain_exec, explain_exec_below};
 pub use file_kind::FileKind;
-pub use gather::{MachineFacts, explain_file};
+pub use gather::{MachineFacts, explain_file, find_interpreter_start};
 pub use loader::{Loader, LoaderSupport};
 pub use probe::probe_interpreters;
 pub use process_gather::explain_process as of_process;
@@ -39,4 +40,5 @@ pub use report::{
     TableState,
 };
 pub use script::{InvalidScriptLine, ScriptLine};
+pub use start::{InterpreterKind, InterpreterStart, StartResult};
 pub use target_os::TargetOs;

@@ -13,21 +13,25 @@ use crate::host::{FileId, Host};
 
 /// Finds out which file an entry holds, and whether invisible entries exist.
 pub fn probe_interpreters(host: &Host, machine: &MachineFacts, explanation: &mut Explanation) {
-    compare_held_files(host, machine, explanation);
+    compare_held_files(machine, explanation);
     detect_hidden_table(host, explanation);
 }
 
-fn compare_held_files(host: &Host, machine: &MachineFacts, explanation: &mut Explanation) {
+fn compare_held_files(machine: &MachineFacts, explanation: &mut Explanation) {
     for step in &mut explanation.steps {
         let (Handler::Entry { name }, Some(interpreter)) = (&step.taken_by, &mut step.interpreter) else { continue };
         let path = Path::new(&interpreter.path);
         if !interpreter.held || is_in_memory_path(&interpreter.path) {
             continue;
         }
-        let current = gather::file_id(&host.real_path(path));
-        if let (Some(entry), Some(current)) = (machine.table.find_entry(name), current) {
+        let Some(entry) = machine.table.find_entry(name) else { continue };
+        let start = gather::find_interpreter_start(&machine.name, &machine.table, entry);
+        let executed = start.map_or_else(|| path.to_owned(), |start| start.executed_path(path));
+        // The kernel holds a file of the running machine.
+        if let Some(current) = gather::file_id(&executed) {
             interpreter.is_the_file = match probe_entry(machine, entry, current) {
-                CurrentEmulator::Same => Some(true),
+                // The process of a script is that of the script's interpreter, and does not show which script it is.
+                CurrentEmulator::Same => (executed == path).then_some(true),
                 CurrentEmulator::Other => Some(false),
                 CurrentEmulator::Unknown => None,
             };
@@ -71,6 +75,8 @@ pub(super) fn probe_entry(machine: &MachineFacts, entry: &Entry, executes: FileI
     };
     match probe::run_in_memory(probe) {
         Ok(Some(run)) if run.program == executes => CurrentEmulator::Same,
+        // The interpreter started it, so it does not show which file the entry holds.
+        Ok(Some(run)) if run.started_by_kernel == Some(false) => CurrentEmulator::Unknown,
         Ok(Some(_)) => CurrentEmulator::Other,
         Ok(None) | Err(_) => CurrentEmulator::Unknown,
     }

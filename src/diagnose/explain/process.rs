@@ -171,20 +171,6 @@ impl Analysis {
     }
 }
 
-/// Finds the value of a tag in an auxiliary vector (getauxval(3)) with words of `size` bytes.
-pub(super) fn find_auxv(vector: &[u8], size: usize, tag: u64) -> Option<u64> {
-    let word = |bytes: &[u8]| -> Option<u64> {
-        match size {
-            4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
-            _ => Some(u64::from_ne_bytes(bytes.try_into().ok()?)),
-        }
-    };
-    vector.chunks_exact(size.saturating_mul(2)).find_map(|pair| {
-        let (kind, value) = pair.split_at_checked(size)?;
-        (word(kind)? == tag).then(|| word(value))?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,13 +210,5 @@ mod tests {
         // Its entry no longer exists.
         assert_eq!(verdict(&info("/q/qemu-arm", "/q/qemu-arm ./a", "./a", false, false)), ProcessKind::Emulated);
         assert_eq!(verdict(&ProcessInfo::default()), ProcessKind::Unknown);
-    }
-
-    #[test]
-    fn finds_tags_in_an_auxiliary_vector() {
-        let vector: Vec<u8> = [6_u64, 4096, 8, 1, 31, 77, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect();
-        assert_eq!([8, 31, 9].map(|kind| find_auxv(&vector, 8, kind)), [Some(1), Some(77), None]);
-        assert_eq!(find_auxv(&vector[..20], 8, 8), None);
-        assert_eq!(find_auxv(&[], 4, 8), None);
     }
 }

@@ -7,19 +7,17 @@ use std::path::Path;
 
 use binfmt_magic::{Entry, WINDOW};
 
-use super::process::{
-    Analysis, CurrentEmulator, ProcessInfo, ProcessKind, ProcessOrigin, ProcessReport, analyse, find_auxv,
-};
+use super::process::{Analysis, CurrentEmulator, ProcessInfo, ProcessKind, ProcessOrigin, ProcessReport, analyse};
 use super::{MachineFacts, explain_file};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::explain::gather;
 use crate::diagnose::explain::probe::probe_entry;
 use crate::error::{Error, Result};
+use crate::host::procfs::{AT_EXECFN, find_auxv, word_size};
 use crate::host::{self, FileId, Host};
 use crate::sanitize::text_of_bytes;
 
 const AT_FLAGS: u64 = 8;
-const AT_EXECFN: u64 = 31;
 
 /// Explains a process of this machine.
 pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<ProcessReport> {
@@ -58,7 +56,7 @@ pub fn explain_process(host: &Host, machine: &MachineFacts, pid: u32) -> Result<
 
 fn gather_process(pid: u32, executes: FileId, head: &[u8], link: Vec<u8>) -> ProcessInfo {
     // The auxiliary vector's word size is that of the running program, not of the emulated one.
-    let size = if head.get(4) == Some(&1) { 4 } else { 8 };
+    let size = word_size(head);
     let vector = host::procfs::read_proc_file(pid, "auxv").unwrap_or_default();
     let execfn =
         find_auxv(&vector, size, AT_EXECFN).and_then(|address| host::procfs::read_process_string(pid, address).ok());

@@ -22,11 +22,13 @@ impl Proposal {
     }
 }
 
-/// Returns the commands for a file; `obstacle` is the one that makes the file itself executable.
+/// Returns the commands for a file; `obstacle` is the one that makes the file itself executable, and `chain_fails` says that
+/// its interpreters cannot be started.
 pub(super) fn propose_commands(
     explanation: &Explanation,
     machine: &MachineFacts,
     obstacle: Option<String>,
+    chain_fails: bool,
 ) -> Proposal {
     let mut proposal = match explanation.verdict {
         ExecVerdict::Native
@@ -41,11 +43,17 @@ pub(super) fn propose_commands(
             Proposal::of_lines(script.map(|script| repair_line_ends(machine, script)))
         }
         ExecVerdict::LoaderMissing => Proposal::of_lines(repair_loader(explanation, machine)),
-        ExecVerdict::Refused => match explanation.steps.last() {
-            Some(last) if last.taken_by == Handler::Unhandled => repair_unhandled(explanation, machine, last),
-            Some(last) => repair_interpreter(explanation, machine, last),
-            None => Proposal::default(),
-        },
+        ExecVerdict::Refused => {
+            match (find_emulated(explanation, machine).filter(|_| chain_fails), explanation.steps.last()) {
+                // What the entry's interpreter needs is the matter of the entry's maker.
+                (Some(step), _) => repair_interpreter(explanation, machine, step),
+                (None, Some(last)) if last.taken_by == Handler::Unhandled => {
+                    repair_unhandled(explanation, machine, last)
+                }
+                (None, Some(last)) => repair_interpreter(explanation, machine, last),
+                (None, None) => Proposal::default(),
+            }
+        }
     };
     proposal.repairs.splice(0..0, obstacle);
     proposal
@@ -98,8 +106,8 @@ fn repair_interpreter(explanation: &Explanation, machine: &MachineFacts, step: &
         script.interpreter.ends_with('\r') || script.argument.as_ref().is_some_and(|argument| argument.ends_with('\r'))
     });
     let repairs = match (&step.taken_by, explanation.errno.as_deref()) {
-        // The rule matches its own interpreter. It may match sudo, too, and then sudo does not start.
-        (Handler::Entry { name }, Some("ELOOP")) => {
+        // It may match sudo, too, and then sudo does not start.
+        (Handler::Entry { name }, _) if takes_itself(explanation, name) => {
             let root_shell = Shell { is_root: true, ..machine.shell.clone() };
             let hint = if machine.shell.is_root { "" } else { "    # in a root shell" };
             let removal = format!("{}{hint}", root_shell.write_command("-1", name));
@@ -110,6 +118,22 @@ fn repair_interpreter(explanation: &Explanation, machine: &MachineFacts, step: &
         _ => Vec::new(),
     };
     Proposal { repairs, without_root }
+}
+
+/// Returns the first step in which an entry takes a program of another system.
+fn find_emulated<'e>(explanation: &'e Explanation, machine: &MachineFacts) -> Option<&'e ExecStep> {
+    let is_emulated =
+        |step: &&ExecStep| matches!(step.taken_by, Handler::Entry { .. }) && foreign_system(machine, step).is_some();
+    explanation.steps.iter().find(is_emulated)
+}
+
+/// Whether an entry takes its own interpreter, or a file with which the kernel would start that.
+fn takes_itself(explanation: &Explanation, name: &str) -> bool {
+    let taken = explanation
+        .steps
+        .iter()
+        .filter(|step| matches!(&step.taken_by, Handler::Entry { name: taker } if taker == name));
+    taken.count() > 1
 }
 
 fn repair_line_ends(machine: &MachineFacts, step: &ExecStep) -> String {

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
 use crate::binfmt::selinux::Selinux;
 use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::explain::InterpreterStart;
 use crate::diagnose::repair::RepairFacts;
-use crate::diagnose::verify::running_binary::interpreter_path;
+use crate::diagnose::running_binary::interpreter_path;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::sanitize::AsText as _;
 
@@ -24,8 +25,8 @@ pub struct VerifyContext<'a> {
     pub entry: Option<&'a Entry>,
     /// Whether this tool made the entry.
     pub is_ours: bool,
-    /// The problem of the file at the entry's path.
-    pub fault: Option<String>,
+    /// How the kernel starts the entry's interpreter; `None` without an entry, or if the interpreter is in memory.
+    pub start: Option<InterpreterStart>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
     /// State of SELinux.
@@ -71,12 +72,20 @@ impl VerifyContext<'_> {
                 interpreter_path(entry).as_text()
             ),
             (Some(entry), ProbeResult::Refused(e)) => {
-                let fault = self.fault.clone().unwrap_or_else(|| e.to_string());
-                format!("{} cannot be started inside: {fault}", interpreter_path(entry).as_text())
+                let path = interpreter_path(entry).as_text();
+                let why = self.start.as_ref().and_then(|start| start.elsewhere.failure());
+                why.map_or_else(
+                    || format!("{path} cannot be started inside: {e}"),
+                    |why| format!("inside, {path} {why}"),
+                )
             }
             (None, ProbeResult::Refused(e)) => format!("the kernel does not start it inside: {e}"),
             (_, ProbeResult::JitRefused(why)) => self.jit_refusal_text(why),
-            (_, ProbeResult::Failed(why) | ProbeResult::NotRun(why)) => why.clone(),
+            // The kernel starts it, so what it runs fails.
+            (Some(entry), ProbeResult::Failed(why)) => {
+                format!("{} starts inside, but does not run the program: {why}", interpreter_path(entry).as_text())
+            }
+            (None, ProbeResult::Failed(why)) | (_, ProbeResult::NotRun(why)) => why.clone(),
             (_, ProbeResult::Ran(_)) => String::new(),
         };
         Cause { why, repair: self.repair_commands(result) }
@@ -106,9 +115,12 @@ impl VerifyContext<'_> {
             return format!("this machine has nothing that runs its programs ({e})");
         };
         let (name, path) = (entry_name(entry), interpreter_path(entry).as_text());
-        let fault = self.fault.as_deref().unwrap_or("that file, or the loader that it needs, cannot be found");
+        if let Some(why) = self.start.as_ref().and_then(|start| start.here.failure()) {
+            return format!("{name} names {path}, which {why}");
+        }
+        // The kernel holds another file than the one that is there now.
         match e.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOENT) => format!("{name} names {path}: {fault}"),
+            Some(Errno::ENOENT) => format!("{name} names {path}: that file, or one that it needs, cannot be found"),
             Some(Errno::EACCES) => {
                 let selinux = if self.selinux.is_enforcing { ", or SELinux forbids it" } else { "" };
                 format!(

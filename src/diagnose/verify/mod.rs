@@ -5,24 +5,24 @@
 
 pub mod cause;
 pub mod nix_build;
-pub mod running_binary;
 
 use std::fmt;
 
-use binfmt_magic::{Arch, Entry};
+use binfmt_magic::Arch;
 use serde::Serialize;
 
 use crate::binfmt::probe;
 use crate::binfmt::probe::isolated;
 use crate::binfmt::probe::isolated::Isolation;
-use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::probe::{ProbeOutput, ProbeProgram, ProbeResult};
 use crate::binfmt::table::entry_name;
+use crate::diagnose::explain::find_interpreter_start;
 use crate::diagnose::repair::RepairFacts;
+use crate::diagnose::running_binary;
+use crate::diagnose::running_binary::{RunningBinary, interpreter_path};
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
-use crate::diagnose::verify::running_binary::{RunningBinary, interpreter_path};
-use crate::host::{self, Host};
+use crate::host::Host;
 use crate::nix::daemon::OutdatedDaemon;
-use crate::qemu::binary;
 use crate::register::facts::Facts;
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::nix_builds::NixBuilds;
@@ -128,12 +128,9 @@ fn verify_system(
     nix_builds: Option<&NixBuilds>,
 ) -> SystemVerification {
     let context = build_context(facts, arch);
-    let mut direct = probe::run_direct(arch);
-    let running = if let ProbeResult::Ran(ran) = &mut direct { ran.program.take() } else { None };
-    let binary = match (context.entry, running) {
-        (Some(entry), Some(running)) => running_binary::inspect_running(facts, arch, entry, running),
-        _ => RunningBinary::default(),
-    };
+    let direct = probe::run_direct(arch);
+    let running = if let ProbeResult::Ran(ran) = &direct { ran.program.as_ref() } else { None };
+    let binary = context.inspect_running(facts, running);
     let mut proofs = vec![direct_proof(&context, &direct)];
     if let ProbeResult::Ran(ran) = &direct {
         proofs.push(argv0_proof(&context, ran, binary.qemu.as_deref()));
@@ -164,22 +161,22 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
         repairs: RepairFacts::of(facts),
         entry,
         is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
-        fault: entry.and_then(|entry| find_fault(facts, entry)),
+        start: entry.and_then(|entry| find_interpreter_start(&facts.machine, &facts.table, entry)),
         kernel: facts.kernel,
         selinux: facts.selinux.clone(),
     }
 }
 
-/// Finds the problem of the file that an entry names. Reads the file, but does not start it.
-fn find_fault(facts: &Facts, entry: &Entry) -> Option<String> {
-    if crate::binfmt::in_memory::is_in_memory_path(&entry.rule.interpreter) {
-        return None;
+impl VerifyContext<'_> {
+    /// Inspects the program that ran the system's probe, if there was one.
+    pub fn inspect_running(&self, facts: &Facts, running: Option<&ProbeProgram>) -> RunningBinary {
+        match (self.entry, running) {
+            (Some(entry), Some(running)) => {
+                running_binary::inspect_running(facts, self.arch, (entry, self.start.as_ref()), running)
+            }
+            _ => RunningBinary::default(),
+        }
     }
-    let Ok(file) = host::user_files::open_regular(interpreter_path(entry)) else {
-        return host::user_files::path_is_missing(interpreter_path(entry)).then(|| "there is no such file".into());
-    };
-    let head = host::user_files::read_head(&file, binary::HEAD_SIZE).ok()?;
-    binary::check_binary(&head, &facts.machine).err().map(|why| why.to_string())
 }
 
 fn direct_proof(context: &VerifyContext, probe_result: &ProbeResult) -> Proof {
@@ -217,6 +214,9 @@ fn collect_notes(facts: &Facts, context: &VerifyContext, direct: &ProbeResult, b
         return notes;
     };
     notes.extend(running_binary::describe_replaced(entry, binary));
+    if let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = direct {
+        notes.extend(running_binary::describe_wrapper(entry, program));
+    }
     if entry.rule.flags.credentials {
         notes.push(format!(
             "{} has flag C: a setuid program gets its owner's rights, and so does the emulator, which obeys the \

@@ -155,7 +155,7 @@ impl FallbackArchives<'_> {
             describe_digest_origin(archive.vouched)
         ));
         let from = ExternalSource { location: Location::Url(url), sha256: Some(archive.sha256) };
-        let mut opened = open_source(self.context, &from, self.machine)?;
+        let mut opened = open_source(self.context, &from, self.machine, false)?;
         opened.release = archive.parsed_version();
         let mut unpacked =
             unpack::unpack_emulators(self.context.host, archs, self.machine, &opened, VersionQuery::Run)?;

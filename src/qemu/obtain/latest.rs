@@ -118,7 +118,13 @@ impl SignedRelease {
         };
         let downloaded = resume::download_file(host, ui, network, &wanted)?;
         let release = Some(offer.qemu);
-        Ok(OpenedSource { shown, content: Content::Archive(downloaded.file), note: note.or(downloaded.note), release })
+        Ok(OpenedSource {
+            shown,
+            content: Content::Archive(downloaded.file),
+            sha256: None,
+            note: note.or(downloaded.note),
+            release,
+        })
     }
 }
 

@@ -157,12 +157,19 @@ impl ResolvedSource {
         };
         match options.source {
             Source::External(from) => {
-                // The file at a path may be replaced at any time, and a digest helps only after the file is read. So a path
-                // is never served from the cache.
-                let digest = from.sha256.filter(|_| !matches!(from.location, Location::Path(_)));
+                let exists = resolved.cache.as_ref().is_some_and(|cache| cache.exists(context.host));
+                let digest = match &from.location {
+                    // The file may be replaced at any time, so the cache is searched by the digest of its present bytes.
+                    Location::Path(path) if exists => open::hash_archive(path, from.sha256)?,
+                    Location::Path(_) => None,
+                    Location::Url(_) | Location::Image(_) => from.sha256,
+                };
                 resolved.archive = digest.map(|sha256| (sha256, from.to_string()));
                 if !resolved.is_fully_cached(context.host, archs) {
-                    resolved.opened = Some(open::open_source(context, from, options.machine)?);
+                    let stores = resolved.cache.is_some() && options.caching == Caching::ReadWrite;
+                    let opened = open::open_source(context, from, options.machine, stores)?;
+                    resolved.archive = opened.sha256.map(|sha256| (sha256, from.to_string()));
+                    resolved.opened = Some(opened);
                 }
             }
             Source::Download(RequestedRelease::Version(wanted)) => {

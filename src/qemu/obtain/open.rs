@@ -26,6 +26,8 @@ pub struct OpenedSource {
     pub shown: String,
     /// Open content.
     pub content: Content,
+    /// Digest of an archive that no other process can change any more; its emulators are cached by it.
+    pub sha256: Option<Sha256>,
     /// Note about the download, for the user.
     pub note: Option<String>,
     /// Release of the emulators, if the publisher states it.
@@ -43,12 +45,23 @@ pub enum Content {
     Archive(File),
 }
 
-/// Opens an external source for `machine` (`uname -m`).
-pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &str) -> Result<OpenedSource> {
+/// Opens an external source for `machine` (`uname -m`). With `copies`, the emulators of a local archive will be cached: it
+/// is copied, so that its digest is that of the bytes that are unpacked.
+pub fn open_source(
+    context: ObtainContext<'_>,
+    from: &ExternalSource,
+    machine: &str,
+    copies: bool,
+) -> Result<OpenedSource> {
     let ObtainContext { host, ui, network } = context;
     let mut shown = from.to_string();
+    let mut sha256 = from.sha256;
     let (content, note) = match &from.location {
-        Location::Path(path) => (open_local(path, from.sha256)?, None),
+        Location::Path(path) => {
+            let (content, digest) = open_local(path, from.sha256, copies)?;
+            sha256 = digest;
+            (content, None)
+        }
         Location::Url(url) => {
             let name = shown.split('?').next().and_then(|path| path.rsplit('/').next()).unwrap_or(&shown);
             let request = FileRequest {
@@ -70,30 +83,71 @@ pub fn open_source(context: ObtainContext<'_>, from: &ExternalSource, machine: &
             (Content::Layers(pulled.layers), note)
         }
     };
-    Ok(OpenedSource { shown, content, note, release: None })
+    Ok(OpenedSource { shown, content, sha256, note, release: None })
 }
 
-fn open_local(path: &Path, sha256: Option<Sha256>) -> Result<Content> {
-    match (host::user_files::is_dir(path), sha256) {
-        (true, Some(_)) => Err(Error::Usage("--sha256 needs a file, but --from names a directory".into())),
-        (true, None) => Ok(Content::Directory(path.to_owned())),
-        (false, None) => Ok(Content::Archive(host::user_files::open_regular(path)?)),
-        (false, Some(wanted)) => {
-            Ok(Content::Archive(copy_verified(host::user_files::open_regular(path)?, path, wanted)?))
-        }
+/// The maximum size of an archive that is copied only to cache its emulators: three times the largest known one.
+const MAX_CACHED: u64 = 256 << 20;
+
+fn open_local(path: &Path, wanted: Option<Sha256>, copies: bool) -> Result<(Content, Option<Sha256>)> {
+    if host::user_files::is_dir(path) {
+        return match wanted {
+            Some(_) => Err(Error::Usage("--sha256 needs a file, but --from names a directory".into())),
+            None => Ok((Content::Directory(path.to_owned()), None)),
+        };
+    }
+    let file = host::user_files::open_regular(path)?;
+    if wanted.is_none() && !(copies && is_worth_caching(&file, path)?) {
+        return Ok((Content::Archive(file), None));
+    }
+    let (copy, digest) = copy_and_hash(file, path)?;
+    check_digest(path, digest, wanted)?;
+    Ok((Content::Archive(copy), Some(digest)))
+}
+
+/// Returns the digest of a local archive, by which its emulators may be in the cache; `None` if they never are.
+///
+/// # Errors
+/// The digest is not the one that the user gave.
+pub fn hash_archive(path: &Path, wanted: Option<Sha256>) -> Result<Option<Sha256>> {
+    if host::user_files::is_dir(path) {
+        return Ok(None);
+    }
+    let mut file = host::user_files::open_regular(path)?;
+    if !is_worth_caching(&file, path)? {
+        return Ok(None);
+    }
+    let digest = file.rewind().and_then(|()| Sha256::of_reader(&mut file)).map_err(|e| Error::io("read", path, e))?;
+    check_digest(path, digest, wanted)?;
+    Ok(Some(digest))
+}
+
+/// Whether a file is an archive of a usual size. A single program is not unpacked.
+fn is_worth_caching(file: &File, path: &Path) -> Result<bool> {
+    const MAGIC: &[u8] = b"\x7fELF";
+    let io = |e| Error::io("read", path, e);
+    let head = host::user_files::read_head(file, MAGIC.len() as u64).map_err(io)?;
+    Ok(head != MAGIC && file.metadata().map_err(io)?.len() <= MAX_CACHED)
+}
+
+fn check_digest(path: &Path, actual: Sha256, wanted: Option<Sha256>) -> Result<()> {
+    match wanted {
+        Some(expected) if actual != expected => Err(Error::Digest { what: path.as_text(), actual, expected }),
+        _ => Ok(()),
     }
 }
 
-/// Copies an archive into memory, where no other process can change it, and compares the copy with its digest.
-fn copy_verified(archive: File, path: &Path, wanted: Sha256) -> Result<File> {
+/// Copies an archive into memory, where no other process can change it, and returns the digest of the copy.
+fn copy_and_hash(mut archive: File, path: &Path) -> Result<(File, Sha256)> {
     let io = |e| Error::io("read", path, e);
     if archive.metadata().map_err(io)?.len() > MAX_TOTAL {
         let why = format!("it has more than {MAX_TOTAL} bytes, too many to be kept in memory and compared");
         return Err(Error::Archive { path: path.to_owned(), why });
     }
     let mut copy = host::memfd::create_scratch().map_err(|e| Error::io("keep in memory", path, e))?;
+    archive.rewind().map_err(io)?;
     io::copy(&mut archive.take(MAX_TOTAL), &mut copy).map_err(io)?;
-    let is = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
+    let digest = copy.rewind().and_then(|()| Sha256::of_reader(&mut copy)).map_err(io)?;
     copy.rewind().map_err(io)?;
-    if is == wanted { Ok(copy) } else { Err(Error::Digest { what: path.as_text(), actual: is, expected: wanted }) }
+    Ok((copy, digest))
 }

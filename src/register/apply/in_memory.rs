@@ -64,7 +64,7 @@ fn open_running_emulator(entry: &InMemoryEntry<'_>) -> Option<File> {
     let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = probe::run_direct(entry.arch) else {
         return None;
     };
-    host::memfd::is_own_memfd(&program).then_some(program)
+    host::memfd::is_own_memfd(&program.file).then_some(program.file)
 }
 
 /// Registers a replaced entry again, unless it was never removed.

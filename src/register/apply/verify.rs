@@ -9,6 +9,7 @@ use binfmt_magic::{Arch, Rule};
 use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
 use crate::binfmt::probe;
+use crate::binfmt::probe::isolated::PROBE_PATH;
 use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
 use crate::binfmt::selinux::{ExecmemDenied, Selinux};
 use crate::binfmt::table;
@@ -123,12 +124,12 @@ fn verify_probe_run(
         OsStr::new(INTERNAL),
         OsStr::new(EXEC_IN_CHROOT),
         root.as_os_str(),
-        OsStr::new("/probe"),
+        OsStr::new(PROBE_PATH),
         OsStr::new(PROBE_ARGV0),
     ];
     let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &args, None);
     let child = started.map_err(ProbeError::Native)?;
-    let output = match probe::finish_probe(child)? {
+    let output = match probe::finish_probe(child, Path::new(PROBE_PATH))? {
         ProbeResult::Ran(output) => output,
         ProbeResult::Refused(e) => return Err(ProbeError::Refused(e)),
         ProbeResult::JitRefused(why) => return Err(ProbeError::Jit(why)),
@@ -139,8 +140,8 @@ fn verify_probe_run(
     }
     let verified = match (output.program, emulator) {
         (Some(mut running), Some((expected, sha256))) => {
-            let inode = FileId::from_metadata(&running.metadata()?);
-            inode == expected && Sha256::of_reader(&mut running)? == sha256
+            let inode = FileId::from_metadata(&running.file.metadata()?);
+            inode == expected && Sha256::of_reader(&mut running.file)? == sha256
         }
         // The emulator of another tool's entry was not verified, so it is not compared.
         (_, None) => true,

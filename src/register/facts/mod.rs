@@ -29,6 +29,7 @@ use crate::binfmt::selinux::Selinux;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::userns::run_table::RunTable;
 use crate::error::Result;
 use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
@@ -55,6 +56,8 @@ pub struct Facts {
     pub in_user_namespace: bool,
     /// State of SELinux.
     pub selinux: Selinux,
+    /// The table of `run`, if this process is inside of `run`.
+    pub run: Option<RunTable>,
     /// Way in which commands for the user are written.
     pub shell: Shell,
     /// Entries that the kernel holds.
@@ -62,7 +65,7 @@ pub struct Facts {
     /// Whether the table is mounted read-only.
     pub is_table_read_only: bool,
     /// Entries that must not be put in force (see [`harm`]).
-    pub harmful_entries: BTreeMap<String, String>,
+    pub harmful_entries: BTreeMap<String, harm::Harm>,
     /// Receipt of earlier runs, without the artifacts that no longer exist.
     pub receipt: Receipt,
     record_states: Vec<RecordState>,
@@ -127,6 +130,7 @@ impl Facts {
             notes: Vec::new(),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
             selinux: Selinux::read(host),
+            run: RunTable::find(host),
             shell: Shell::for_host(host),
             is_table_read_only: table::is_read_only(host, &table),
             harmful_entries: harm::find_harmful_entries(&table, &machine),
@@ -309,4 +313,41 @@ pub fn find_package_of(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'stat
 /// Name of an entry whose emulator is in memory.
 pub fn in_memory_entry_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
+}
+
+#[cfg(test)]
+impl Facts {
+    /// The facts of a machine with an empty table and a Nix without settings.
+    pub fn of_machine(machine: &str, supply: ResolvedSource) -> Self {
+        let mounted = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+        Self {
+            root: PathBuf::from("/"),
+            machine: machine.to_owned(),
+            kernel: (6, 12),
+            in_user_namespace: false,
+            run: None,
+            shell: Shell::default(),
+            table: mounted,
+            is_table_read_only: false,
+            harmful_entries: BTreeMap::new(),
+            receipt: Receipt::default(),
+            record_states: Vec::new(),
+            replaced_records: Vec::new(),
+            files: BTreeMap::new(),
+            missing_dirs: BTreeSet::new(),
+            boot: Boot::default(),
+            nix: Nix {
+                trace: Some("/nix/store".into()),
+                conf: "/etc/nix/nix.conf".into(),
+                state: nix::ConfState::Absent,
+                answer: None,
+            },
+            native_systems: BTreeMap::new(),
+            stale_systems: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
+            available: BTreeMap::new(),
+            supply: Some(supply),
+            notes: Vec::new(),
+        }
+    }
 }

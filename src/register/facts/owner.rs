@@ -15,6 +15,8 @@ use crate::binfmt::table::entry_name;
 pub enum Owner {
     /// binfmt-nix, on this machine.
     BinfmtNix,
+    /// `binfmt-nix run`, in whose user namespace this process is.
+    Run,
     /// Another tool.
     #[serde(rename = "others")]
     OtherTool,
@@ -25,6 +27,10 @@ pub enum Owner {
 
 /// Determines which tool registered an entry.
 pub fn owner_of(facts: &Facts, entry: Option<&Entry>) -> Owner {
+    let made_by_run = |entry: &Entry| facts.run.as_ref().is_some_and(|run| run.made(entry));
+    if entry.is_some_and(made_by_run) {
+        return Owner::Run;
+    }
     match entry.map(entry_name) {
         None => Owner::Missing,
         Some(name) if facts.our_entries().any(|own_name| own_name == name) => Owner::BinfmtNix,
@@ -36,6 +42,7 @@ impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BinfmtNix => "binfmt-nix",
+            Self::Run => "run",
             Self::OtherTool => "others",
             Self::Missing => "nobody",
         })

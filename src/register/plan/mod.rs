@@ -11,6 +11,8 @@ pub mod in_memory;
 pub mod nix;
 pub mod register;
 pub mod step_groups;
+#[cfg(test)]
+mod tests;
 pub mod unregister;
 
 use std::fmt;

@@ -136,6 +136,19 @@ fn assemble(code: &[u8]) -> Vec<u8> {
     program
 }
 
+/// A static program for x86_64 that executes another one with its own arguments, and exits with status 127 if that fails.
+pub(crate) fn wrapper(program: &Path) -> Vec<u8> {
+    // mov eax, 59 (execve); lea rdi, [rip + 28]; lea rsi, [rsp + 8]
+    let mut code = vec![0xb8, 59, 0, 0, 0, 0x48, 0x8d, 0x3d, 28, 0, 0, 0, 0x48, 0x8d, 0x74, 0x24, 8];
+    // mov rdx, [rsp]; lea rdx, [rsp + 8 * rdx + 16]; syscall
+    code.extend([0x48, 0x8b, 0x14, 0x24, 0x48, 0x8d, 0x54, 0xd4, 16, 0x0f, 0x05]);
+    // mov edi, 127; mov eax, 60; syscall
+    code.extend([0xbf, 127, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]);
+    code.extend(program.as_os_str().as_encoded_bytes());
+    code.push(0);
+    assemble(&code)
+}
+
 /// A static program for x86_64 that answers `--version` with this text, and emulates nothing.
 pub(crate) fn liar(version: &str, behavior: LiarBehavior) -> Vec<u8> {
     let jump = match behavior {

@@ -10,14 +10,15 @@ use binfmt_magic::{Arch, Entry};
 use crate::binfmt::boot::Boot;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
-use crate::binfmt::probe;
+use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::table;
-use crate::binfmt::table::Table;
+use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, Snapshot, TrialRun, interpreter_path, systems_matched_by};
-use crate::host::{self, FileId, Host};
-use crate::qemu::binary;
-use crate::qemu::binary::BinaryError;
+use crate::diagnose::explain::{InterpreterStart, find_interpreter_start};
+use crate::diagnose::running_binary::is_replaced;
+use crate::diagnose::trial::Trial;
+use crate::host::{self, Host};
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
 
@@ -34,6 +35,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
+        run: facts.run.clone(),
         shell: facts.shell.clone(),
         is_table_read_only: facts.is_table_read_only,
         harmful_entries: facts.harmful_entries.clone(),
@@ -46,6 +48,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         own_entries: facts.our_entries().collect(),
         registered: facts.receipt.systems.clone(),
         interpreters: BTreeMap::new(),
+        starts: BTreeMap::new(),
         trials: BTreeMap::new(),
         boot: Boot { rules: facts.boot.accepted_rules().cloned().collect(), ..facts.boot.clone() },
         foreign_sudo: environment::find_foreign_sudo(host),
@@ -56,6 +59,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         clear_outer_table(&mut snapshot);
     }
     snapshot.interpreters = inspect_interpreters(&snapshot);
+    snapshot.starts = find_starts(&snapshot);
     snapshot.trials = run_trials(&snapshot);
     snapshot
 }
@@ -79,26 +83,24 @@ fn inspect_interpreters(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFil
     inspected
 }
 
+/// Follows the interpreter of each entry.
+fn find_starts(snapshot: &Snapshot) -> BTreeMap<String, InterpreterStart> {
+    let entries = snapshot.table.entries().iter().filter(|entry| has_file(entry));
+    let start = |entry: &Entry| find_interpreter_start(&snapshot.machine, &snapshot.table, entry);
+    entries.filter_map(|entry| Some((entry_name(entry), start(entry)?))).collect()
+}
+
 fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
     let (host, path) = (Host::live(), interpreter_path(entry));
-    let head = match host::user_files::read_path_head(path, binary::HEAD_SIZE) {
-        Ok(head) => head,
-        Err(error) => {
-            let is_other = error.kind() == std::io::ErrorKind::InvalidInput;
-            return InterpreterFile {
-                exists: host::user_files::path_exists(path),
-                executable: true,
-                unfit: is_other.then(|| error.to_string()),
-                ..InterpreterFile::default()
-            };
-        }
-    };
-    let unfit = binary::check_binary(&head, machine).err();
+    if host::user_files::read_path_head(path, 1).is_err() {
+        return InterpreterFile {
+            exists: host::user_files::path_exists(path),
+            executable: true,
+            ..InterpreterFile::default()
+        };
+    }
     let mut inspected = InterpreterFile {
         exists: true,
-        dynamic: unfit == Some(BinaryError::Dynamic),
-        // A script is a valid interpreter for files other than foreign programs.
-        unfit: unfit.filter(|_| systems_matched_by(entry).next().is_some()).map(|why| why.to_string()),
         executable: host.has_mode(path, 0o111),
         noexec: host.noexec_mount(path),
         distrust: host.open_trusted_through_links(path).err().and_then(|error| match error {
@@ -108,9 +110,10 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
         label: host.selinux_label(path),
         ..InterpreterFile::default()
     };
-    let Some(arch) = systems_matched_by(entry).next().filter(|_| inspected.unfit.is_none()) else { return inspected };
-    // A file that another user could have installed is not started.
-    if let Ok(binary) = candidate::validate_any_release(&host, arch, machine, path) {
+    // A file that another user could have installed is not started, and neither is one that is not static.
+    if let Some(arch) = systems_matched_by(entry).next()
+        && let Ok(binary) = candidate::validate_any_release(&host, arch, machine, path)
+    {
         inspected.version = Some(binary.version);
         let flaw = known_bad::find_flaw(binary.version, machine, arch.target, binary.fixed_address);
         inspected.flaw = flaw.map(|flaw| (flaw.what, flaw.thread));
@@ -123,26 +126,30 @@ fn run_trials(snapshot: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
     if !snapshot.is_table_active() {
         return BTreeMap::new();
     }
-    let results = snapshot.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(arch, entry)?)));
+    let results =
+        snapshot.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(snapshot, arch, entry)?)));
     results.collect()
 }
 
-fn run_trial(arch: &Arch, entry: &Entry) -> Option<TrialRun> {
-    let run = match probe::run_in_memory(arch.probe()?) {
+fn run_trial(snapshot: &Snapshot, arch: &Arch, entry: &Entry) -> Option<TrialRun> {
+    arch.probe()?;
+    let trial = Trial::run(arch);
+    match (&trial.direct, &trial.in_chroot) {
+        (Some(ProbeResult::Ran(_)), ProbeResult::Refused(e)) => return Some(TrialRun::RanOutside(e.to_string())),
+        (Some(ProbeResult::Ran(_)), ProbeResult::Failed(why)) => return Some(TrialRun::RanOutside(why.clone())),
+        (None | Some(ProbeResult::Ran(_)), _) => {}
         // Programs in memory may not be started here (sysctl vm.memfd_noexec), or the interpreter may not be executed,
         // which the check of its file reports.
-        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
-        Err(e) => return Some(TrialRun::Failed(format!("the program could not be started: {e}"))),
-        Ok(None) => return Some(TrialRun::Failed("the program ended as soon as it was started".into())),
-        Ok(Some(run)) => run,
-    };
-    if run.is_jit_refused() {
-        return Some(TrialRun::JitRefused);
+        (Some(ProbeResult::Refused(e)), _) if e.kind() == std::io::ErrorKind::PermissionDenied => return None,
+        (Some(ProbeResult::NotRun(_)), _) => return None,
+        (Some(ProbeResult::Refused(e)), _) => {
+            return Some(TrialRun::Failed(format!("the program could not be started: {e}")));
+        }
+        (Some(ProbeResult::Failed(why)), _) => return Some(TrialRun::Failed(why.clone())),
+        (Some(ProbeResult::JitRefused(_)), _) => return Some(TrialRun::JitRefused),
     }
-    if !run.status.success() {
-        return Some(TrialRun::Failed(format!("the program ended with {}: {}", run.status, run.complaints.trim())));
-    }
-    let current = host::user_files::open_regular(interpreter_path(entry)).ok().filter(|_| has_file(entry));
-    let current = current.and_then(|file| Some(FileId::from_metadata(&file.metadata().ok()?)));
-    Some(if current.is_none_or(|current| current == run.program) { TrialRun::Ran } else { TrialRun::RanStale })
+    let is_stale = trial.program().is_some_and(|running| is_replaced(entry, snapshot.start_of(entry), running));
+    // A file that is gone is another finding.
+    let exists = has_file(entry) && snapshot.interpreter_of(entry).is_some_and(|file| file.exists);
+    Some(if is_stale && exists { TrialRun::RanStale } else { TrialRun::Ran })
 }

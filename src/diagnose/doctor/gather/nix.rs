@@ -13,10 +13,10 @@ use crate::host::{self, Host, UserFiles};
 use crate::nix::build_user::store_owner;
 use crate::nix::config_show::{ConfigError, NixConfig, show_config, show_config_of_caller};
 use crate::nix::settings::{LineFault, Settings, VARIABLE};
-use crate::nix::{ConfState, daemon, user_files};
+use crate::nix::{ConfState, daemon, env, user_files};
 use crate::paths::NIX_DIR;
 use crate::register::facts::Facts;
-use crate::sanitize::command;
+use crate::sanitize::{AsText as _, command};
 
 pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     facts.nix.trace.as_ref()?;
@@ -25,8 +25,14 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         .lstat(Path::new("/nix/store"))
         .is_ok_and(|store| store.is_some_and(|meta| host::trust::is_machine_root(meta.uid())));
     let daemon = daemon::find_daemon(host);
-    let caller = if host.is_live() { gather_caller(host, &settings, has_daemon) } else { None };
     let machine = gather_machine(host, &settings);
+    let mut missing: BTreeSet<String> =
+        sandbox_sources(&machine).into_iter().filter(|source| !host.exists(Path::new(source))).collect();
+    let caller = if host.is_live() { gather_caller(host, facts, &settings, has_daemon) } else { None };
+    let caller = caller.map(|(caller, home)| {
+        missing.extend(find_missing_for_caller(host, &home, sandbox_sources(&caller.view)));
+        caller
+    });
     let has_builders = settings.last_word(&["builders"]).is_some() || host.exists(&Path::new(NIX_DIR).join("machines"));
     Some(NixSnapshot {
         restart: daemon.map(|pid| command::shell_line_as_root(&daemon::restart_command(host, pid))),
@@ -34,7 +40,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         left_alone: matches!(facts.nix.state, ConfState::LeaveAlone(_)),
         daemon_is_older: daemon.and_then(|pid| Some((pid, file_changed_since(host, pid, &settings.files)?))),
         untrusted: if has_daemon { find_untrusted_users(host, &settings) } else { Vec::new() },
-        missing: find_missing_sources(host, [Some(&machine), caller.as_ref().map(|caller| &caller.view)]),
+        missing,
         has_builders,
         builds: BTreeMap::new(),
         has_daemon,
@@ -43,19 +49,30 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
     })
 }
 
-/// Gathers the settings of root's own shell and of the daemon. Root's Nix also reads root's own file.
+/// Gathers the settings of root's own shell and of the daemon. Root's Nix also reads root's own files.
 fn gather_machine(host: &Host, settings: &Settings) -> NixView {
-    let mut settings = settings.clone();
-    if host.is_live() && host::env::effective_ids().0 == 0 {
-        settings.add_file(Path::new("/root/.config/nix/nix.conf"), &|path| host.read_lossy(path));
+    view_of(with_other_files(host, settings.clone()), show_config(host), &|path| host.exists(path))
+}
+
+fn is_machine_root() -> bool {
+    host::env::effective_ids().0 == 0 && !host::namespaces::is_root_an_ordinary_user()
+}
+
+/// Adds the files that Nix reads in a clean environment after those in /etc/nix.
+fn with_other_files(host: &Host, mut settings: Settings) -> Settings {
+    let of_root = is_machine_root().then_some("/root/.config/nix/nix.conf");
+    for file in ["/etc/xdg/nix/nix.conf"].into_iter().chain(of_root).filter(|_| host.is_live()) {
+        settings.add_file(Path::new(file), &|path| host.read_lossy(path));
     }
-    view_of(host, settings, show_config(host))
+    settings
 }
 
 /// Gathers the settings of the ordinary user who runs this process, or who started it by sudo(8). Nix runs, and files
-/// are read, with that user's rights.
-fn gather_caller(host: &Host, machine: &Settings, has_daemon: bool) -> Option<CallerNix> {
-    let user = if host::env::effective_ids().0 != 0 {
+/// are read, with that user's rights. Inside of `run` the user is the one of this process, also if that is root. Returns
+/// the user's home directory as well.
+fn gather_caller(host: &Host, facts: &Facts, machine: &Settings, has_daemon: bool) -> Option<(CallerNix, PathBuf)> {
+    let is_in_run = facts.run.is_some();
+    let user = if host::env::effective_ids().0 != 0 || is_in_run {
         None
     } else {
         // Without a daemon, the owner of the store builds.
@@ -65,28 +82,47 @@ fn gather_caller(host: &Host, machine: &Settings, has_daemon: bool) -> Option<Ca
         Some(user) => (user.name.clone(), user.home.clone()),
         None => host::user_rights::current_user(),
     };
-    let mut settings = machine.clone();
-    let (files, known) = (user_files::config_files(&home), settings.clone());
-    let read = move |readable: &UserFiles| {
-        let mut settings = known;
-        for file in files {
-            settings.add_file(&file, &|path| readable.read(path));
-        }
-        settings
+    let settings = if user.is_none() && is_machine_root() {
+        let lines = env::config_for_root_in_run(host);
+        with_variable(with_other_files(host, machine.clone()), lines.as_deref(), &|_| None)
+    } else {
+        let (files, lines, known) = (user_files::config_files(&home), host::env::var(VARIABLE), machine.clone());
+        let variable = lines.clone();
+        let read = move |readable: &UserFiles| {
+            let mut settings = known;
+            for file in files {
+                settings.add_file(&file, &|path| readable.read(path));
+            }
+            with_variable(settings, variable.as_deref(), &|path| readable.read(path))
+        };
+        let with_own = host.read_files_of_owner(&home, host::process::later(USERS_TIMEOUT), read);
+        with_own.unwrap_or_else(|_| with_variable(machine.clone(), lines.as_deref(), &|_| None))
     };
-    if let Ok(with_own) = host.read_files_of_owner(&home, host::process::later(USERS_TIMEOUT), read) {
-        settings = with_own;
-    }
-    if let Some(lines) = host::env::var(VARIABLE) {
-        settings.add_text(Path::new(VARIABLE), &lines, &|_| None, &mut Vec::new());
-    }
-    let decides = !has_daemon || is_trusted(host, machine, &name);
-    Some(CallerNix { view: view_of(host, settings, show_config_of_caller(host, user.as_ref(), &home)), name, decides })
+    // Inside of `run`, the builds that can be emulated are those that no daemon makes.
+    let decides = is_in_run || !has_daemon || is_trusted(host, machine, &name);
+    let unread = settings.faults.iter().filter_map(|line| match &line.fault {
+        LineFault::Unread(path) => Some(path.as_text()),
+        _ => None,
+    });
+    let missing = find_missing_for_caller(host, &home, unread.collect());
+    let view = view_of(settings, show_config_of_caller(host, user.as_ref(), &home), &|path| {
+        !missing.contains(&path.as_text())
+    });
+    Some((CallerNix { name, view, decides }, home))
 }
 
-fn view_of(host: &Host, mut settings: Settings, answer: Result<NixConfig, ConfigError>) -> NixView {
+/// Adds the lines of `NIX_CONFIG`, which Nix reads last.
+fn with_variable(mut settings: Settings, lines: Option<&str>, open: &dyn Fn(&Path) -> Option<String>) -> Settings {
+    if let Some(lines) = lines {
+        settings.add_text(Path::new(VARIABLE), lines, open, &mut Vec::new());
+    }
+    settings
+}
+
+/// `exists` says whether a file exists.
+fn view_of(mut settings: Settings, answer: Result<NixConfig, ConfigError>, exists: &dyn Fn(&Path) -> bool) -> NixView {
     // Nix ignores an included file that exists and that it may not read.
-    settings.faults.retain(|line| !matches!(&line.fault, LineFault::Unread(path) if host.exists(path)));
+    settings.faults.retain(|line| !matches!(&line.fault, LineFault::Unread(path) if exists(path)));
     let (effective, rejection, unasked) = match answer {
         Ok(config) => (Some(config), None, None),
         Err(error) => match error.rejection() {
@@ -97,13 +133,22 @@ fn view_of(host: &Host, mut settings: Settings, answer: Result<NixConfig, Config
     NixView { settings, effective, rejection, unasked }
 }
 
-fn find_missing_sources<'a>(host: &Host, views: impl IntoIterator<Item = Option<&'a NixView>>) -> BTreeSet<String> {
-    let words = views.into_iter().flatten().flat_map(|view| {
-        let lines = view.settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
-        lines.chain(view.effective.iter().flat_map(|config| &config.sandbox_paths))
-    });
+/// Returns the paths of the machine that the sandbox paths of a view name.
+fn sandbox_sources(view: &NixView) -> BTreeSet<String> {
+    let lines = view.settings.effective_lines(PATHS).1.into_iter().flat_map(|line| &line.words);
+    let words = lines.chain(view.effective.iter().flat_map(|config| &config.sandbox_paths));
     let sources = words.map(|word| parse_sandbox_path(word).0).filter(|source| source.starts_with('/'));
-    sources.filter(|source| !host.exists(Path::new(source))).map(str::to_owned).collect()
+    sources.map(str::to_owned).collect()
+}
+
+/// Returns those paths that do not exist, as the caller sees them: root must not look at a path because a user wrote it.
+/// What the caller may not see is not among them.
+fn find_missing_for_caller(host: &Host, home: &Path, paths: BTreeSet<String>) -> BTreeSet<String> {
+    if host::env::effective_ids().0 != 0 || paths.is_empty() {
+        return paths.into_iter().filter(|path| matches!(host.lstat(Path::new(path)), Ok(None))).collect();
+    }
+    let find = move |files: &UserFiles| paths.into_iter().filter(|path| files.is_missing(Path::new(path))).collect();
+    host.read_files_of_owner(home, host::process::later(USERS_TIMEOUT), find).unwrap_or_default()
 }
 
 /// Finds a file that was changed after the process was started.

@@ -9,6 +9,7 @@ use crate::diagnose::doctor::messages::host_state::{
     build_trial, describe_machine, describe_system, is_configured, is_native, ran_here, runs_here, works_here,
 };
 use crate::diagnose::doctor::messages::pattern::Role;
+use crate::diagnose::doctor::nix_features::available_features;
 use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
 use crate::diagnose::doctor::snapshot::{BuildTrial, NixSnapshot, interpreter_path, system_named_by};
 use crate::diagnose::doctor::{Finding, Snapshot};
@@ -331,7 +332,9 @@ impl Subject<'_> {
     /// Features are words of a setting. `kvm` is listed by Nix itself where it can open /dev/kvm.
     fn advise_features(&self) -> Todo {
         let missing = self.message.missing_features();
-        let available = self.snapshot.nix.as_ref().map(NixSnapshot::available_features).unwrap_or_default();
+        let nix = self.snapshot.nix.as_ref();
+        let view = nix.map(|nix| self.arch.map_or(&nix.machine, |arch| self.snapshot.view_for(nix, arch)));
+        let available = view.map(available_features).unwrap_or_default();
         if missing.iter().all(|feature| available.contains(feature)) {
             return Todo::new(format!("Nix has {} now: try it again", missing.join(" ")), Vec::new());
         }

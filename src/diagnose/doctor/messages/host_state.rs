@@ -38,7 +38,7 @@ fn runs(snapshot: &Snapshot, arch: &'static Arch) -> Runs {
 pub(super) fn is_configured(snapshot: &Snapshot, arch: &Arch) -> Option<bool> {
     let nix = snapshot.nix.as_ref().filter(|_| !arch.nix_systems.is_empty())?;
     let own = Arch::of_host(&snapshot.machine).is_some_and(|own| own.target == arch.target);
-    let platforms = snapshot.extra_platforms(nix);
+    let platforms = snapshot.platforms_of(snapshot.view_for(nix, arch));
     Some(own || arch.nix_systems.iter().any(|system| platforms.iter().any(|platform| platform == system)))
 }
 
@@ -97,6 +97,12 @@ pub(super) fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<S
     std::iter::once(programs).chain(describe_builds(snapshot, arch)).collect()
 }
 
+/// Whether the system is one of `run`, and the nix-daemon is outside.
+fn is_built_outside(snapshot: &Snapshot, arch: &Arch) -> bool {
+    let is_of_run = snapshot.matching_entry(arch).is_some_and(|entry| snapshot.is_of_run(entry));
+    is_of_run && snapshot.is_daemon_outside()
+}
+
 fn describe_builds(snapshot: &Snapshot, arch: &Arch) -> Option<String> {
     let configured = is_configured(snapshot, arch)?;
     // On a machine of its own system, Nix builds without any setting.
@@ -106,6 +112,7 @@ fn describe_builds(snapshot: &Snapshot, arch: &Arch) -> Option<String> {
     let system = arch.nix_systems.first()?;
     let daemon = match snapshot.nix.as_ref().and_then(|nix| nix.daemon_is_older.as_ref()) {
         Some((pid, _)) => format!("; its daemon (process {pid}) was started before its settings were changed"),
+        None if is_built_outside(snapshot, arch) => "; its daemon builds outside of this run".to_owned(),
         None => String::new(),
     };
     let configured = if configured { "configured" } else { "not configured" };

@@ -376,3 +376,82 @@ fn register_reports_that_nix_rejects_its_settings() {
     let done: Done = tool(&register).output().unwrap().into();
     done.exits(0).says("could not be verified: no nix was found that can be run safely");
 }
+
+/// Wherever the caller sets it, the finding has the place, and its repair changes that line.
+#[sandboxed]
+fn the_place_of_a_setting_is_found_wherever_the_caller_sets_it() {
+    machine_with_joe("");
+    write_as_joe("/home/joe/x.conf", "# mine\nmax-jobs = 0\n");
+    write_as_joe("/home/joe/y.conf", "include x.conf\n");
+    for (name, value) in [
+        ("NIX_CONFIG", "cores = 1\ninclude /home/joe/x.conf"),
+        ("NIX_USER_CONF_FILES", "/home/joe/x.conf"),
+        ("NIX_USER_CONF_FILES", "/home/joe/y.conf"),
+    ] {
+        let variables = [&BELOW_SUDO[..], &[(name, value)]].concat();
+        let found = finds_with(tool(&["doctor", "--json"]), &variables, &["nix-no-local-jobs"]);
+        assert!(found.to_string().contains("(line 2 of /home/joe/x.conf)"), "{value}: {found:#}");
+        let repair = repair_of(&found, "nix-no-local-jobs");
+        assert_eq!(repair, ["sudo -u joe sed -i '2s/=[[:blank:]]*0/= auto/' /home/joe/x.conf"]);
+    }
+    let variables = [&BELOW_SUDO[..], &[("NIX_CONFIG", "system = aarch64-linux")]].concat();
+    let found = finds_with(tool(&["doctor", "--json"]), &variables, &["nix-foreign-system"]);
+    assert_eq!(repair_of(&found, "nix-foreign-system"), ["unset NIX_CONFIG"]);
+}
+
+/// A value that Nix prints, and that no file has which could be read.
+#[sandboxed]
+fn a_setting_whose_line_was_not_found_has_no_repair() {
+    machine("sandbox = true\n");
+    let nix = Path::new(settings_nix::BIN).join("nix");
+    fs::write(&nix, "#!/bin/sh\necho extra-platforms = i686-linux\necho max-jobs = 0\necho system = aarch64-linux\n")
+        .unwrap();
+    let found = live_finds(&["nix-foreign-system", "nix-no-local-jobs"]);
+    for (id, setting) in [("nix-foreign-system", "system"), ("nix-no-local-jobs", "max-jobs")] {
+        assert!(repair_of(&found, id).is_empty(), "{found:#}");
+        let why = finding(&found, id)["why"].as_str().unwrap();
+        let text = format!("The line that sets {setting} was not found; this was read: {CONF}");
+        assert!(why.contains(&text), "{found:#}");
+    }
+}
+
+/// Root looks at a path in a user's settings as that user, who may not know whether something is there.
+#[sandboxed]
+fn paths_in_the_callers_settings_are_looked_up_as_the_caller() {
+    machine_with_joe("");
+    fs::create_dir(Path::new(SCRATCH).join("hidden")).unwrap();
+    fs::set_permissions(Path::new(SCRATCH).join("hidden"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(SCRATCH, fs::Permissions::from_mode(0o755)).unwrap();
+    for (path, expected) in [("/scratch/hidden/none", &[][..]), ("/scratch/none", &["sandbox-path-missing"])] {
+        let config = format!("extra-sandbox-paths = {path}");
+        let variables = [&BELOW_SUDO[..], &[("NIX_CONFIG", config.as_str())]].concat();
+        finds_with(tool(&["doctor", "--json"]), &variables, expected);
+    }
+    // The machine's own settings are root's.
+    fs::write(CONF, "extra-sandbox-paths = /scratch/hidden/none\n").unwrap();
+    live_finds(&["sandbox-path-missing"]);
+}
+
+/// The machine has the features, and the file of the user replaces them.
+#[sandboxed]
+fn features_that_the_caller_removes_are_found() {
+    machine_with_joe("extra-extra-platforms = armv7l-linux\nextra-system-features = gccarch-armv7-a\n");
+    let qemu = Path::new("/usr/local/qemu-arm");
+    fs::copy(crate::support::qemu("arm"), qemu).unwrap();
+    let table = Path::new(crate::diagnose::doctor::running_host::TABLE);
+    fs::write(table.join("register"), crate::support::table::line("qemu-arm", "arm", qemu, "PF")).unwrap();
+    live_finds(&["own-table"]);
+    write_as_joe(JOES, "system-features = kvm\n");
+    let as_joe = |expected: &[&str]| finds_with(tool(&["doctor", "--json"]), &BELOW_SUDO, expected);
+    let found = as_joe(&["nix-lacks-feature", "own-table"]);
+    let what = finding(&found, "nix-lacks-feature")["what"].as_str().unwrap();
+    assert_eq!(what, "in the settings of joe: nixpkgs requires gccarch-armv7-a for arm, and Nix lacks that");
+    let repair = repair_of(&found, "nix-lacks-feature");
+    assert_eq!(repair, [format!("sudo -u joe sed -i '1a extra-system-features = gccarch-armv7-a' {JOES}")]);
+    write_as_joe(JOES, "system-features = kvm\nextra-system-features = gccarch-armv7-a\n");
+    as_joe(&["own-table"]);
+    // A daemon ignores this setting of users that it does not trust.
+    write_as_joe(JOES, "system-features = kvm\n");
+    fs::create_dir("/nix/store").unwrap();
+    as_joe(&["own-table"]);
+}

@@ -39,6 +39,7 @@ fn interpreters_of_other_files_are_examined_and_repaired() {
             ("other-interpreter-missing", ""),
             ("other-interpreter-not-executable", ""),
             ("other-interpreter-writable", ""),
+            ("other-interpreter-unfit", ""),
             ("other-interpreter-dynamic", "F"),
         ] {
             let (tree, interpreter) = machine();
@@ -48,6 +49,7 @@ fn interpreters_of_other_files_are_examined_and_repaired() {
                 "other-interpreter-not-executable" => {
                     fs::set_permissions(&interpreter, fs::Permissions::from_mode(0o644)).unwrap();
                 }
+                "other-interpreter-unfit" => fs::write(&interpreter, "#!/no/such/shell\n").unwrap(),
                 "other-interpreter-writable" => {
                     fs::set_permissions(&interpreter, fs::Permissions::from_mode(0o757)).unwrap();
                 }

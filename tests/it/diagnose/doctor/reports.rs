@@ -131,7 +131,10 @@ fn json_fields_are_the_documented_ones() {
     assert_eq!(found["fixed"], serde_json::json!([]));
     assert!(found["checks"].as_u64().unwrap() > 30 && found["looked_at"].is_string());
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&found), ["checks", "findings", "fixed", "looked_at", "meanings", "not_examined", "version"]);
+    assert_eq!(
+        keys(&found),
+        ["checks", "findings", "fixed", "looked_at", "meanings", "not_examined", "notes", "version"]
+    );
     let finding = &found["findings"][0];
     assert_eq!(keys(finding), ["fix", "id", "repair", "systems", "urgency", "what", "why"]);
     assert_eq!(finding["fix"], serde_json::json!({ "register": ["aarch64"] }));

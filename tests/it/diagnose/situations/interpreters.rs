@@ -140,7 +140,7 @@ pub(crate) const FILES: &[Situation] = &[
         doctor: &["interpreter-unfit"],
         status: "broken",
         test: "everything",
-        explain: "emulated",
+        explain: "refused ENOEXEC",
         follow: &[],
     },
     Situation {

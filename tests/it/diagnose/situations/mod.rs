@@ -9,8 +9,10 @@ pub(crate) mod commands;
 pub(crate) mod entries;
 pub(crate) mod interpreters;
 pub(crate) mod live;
+pub(crate) mod loops;
 pub(crate) mod natives;
 pub(crate) mod systemctl;
+pub(crate) mod wrappers;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -166,7 +166,7 @@ fn flag_c_is_reported_as_a_note() {
 #[sandboxed]
 fn a_dynamic_interpreter_fails_chroot_and_sandbox() {
     let tree = machine_with_entry(&dynamic(), "FP");
-    fails(&tree, &["chroot", "sandbox"], "it is dynamically linked", FORCE);
+    fails(&tree, &["chroot", "sandbox"], "is dynamically linked", FORCE);
 }
 
 /// The entry still runs the old file. The note names its release and the release of the new file.
@@ -216,7 +216,7 @@ fn a_missing_interpreter_fails_every_proof() {
     let file = real_qemu();
     let tree = machine_with_entry(&file, "P");
     fs::remove_file(file).unwrap();
-    assert_every_proof_fails(&tree, "theirs names /scratch/real: there is no such file");
+    assert_every_proof_fails(&tree, "theirs names /scratch/real, which does not exist");
 }
 
 #[sandboxed]
@@ -224,7 +224,7 @@ fn a_non_executable_interpreter_fails_every_proof() {
     let file = real_qemu();
     let tree = machine_with_entry(&file, "P");
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
-    assert_every_proof_fails(&tree, "theirs names /scratch/real, which may not be executed");
+    assert_every_proof_fails(&tree, "theirs names /scratch/real, which is not executable");
 }
 
 #[track_caller]

@@ -11,7 +11,9 @@ use flate2::write::GzEncoder;
 use lzma_rust2::{XzOptions, XzWriter};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+use crate::binfmt::userns::{done, joe, shown};
 use crate::support::emulators::{busybox, outside};
+use crate::support::output::TOOL;
 use crate::support::runs::discard_tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{EMULATOR, RECEIPT};
@@ -266,4 +268,62 @@ fn run_uses_the_emulators_of_an_archive() {
     run(&["-s", "aarch64", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64");
     run(&["--all", "--", busybox, "uname", "-m"]).exits(0).prints("aarch64").says("has no emulator for");
     run(&["-s", "ppc", "--", busybox, "true"]).exits(1).says("qemu-ppc");
+}
+
+/// Returns the interpreter of the entry that `run --from` makes: a file in memory right after unpacking.
+fn interpreter_in_run(args: &[&str]) -> String {
+    let mut command = joe(&shown(Path::new(TOOL)));
+    command.args(["run", "-s", "aarch64"]).args(args).args(["--", "cat", "/proc/sys/fs/binfmt_misc/qemu-aarch64"]);
+    let done = done(&mut command).exits(0);
+    done.out.lines().find_map(|line| line.strip_prefix("interpreter ")).unwrap().to_owned()
+}
+
+/// Counts the cached emulators by the command `cache`.
+fn cached_digests() -> Vec<String> {
+    let mut command = joe(&shown(Path::new(TOOL)));
+    let report = done(command.args(["cache", "--json"])).exits(0).json();
+    report["files"].as_array().unwrap().iter().map(|file| file["sha256"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The emulator of the first archive is unpacked once. Another content at the same path is unpacked again, and a damaged
+/// one is not replaced by what was cached before.
+#[sandboxed]
+fn run_caches_what_it_unpacked_by_the_digest_of_the_archive() {
+    let archive = |release: &str| {
+        let program = liar(&format!("qemu-aarch64 version {release}"), LiarBehavior::RightOutput);
+        gz(&tar(&[("usr/bin/qemu-aarch64", &program)]))
+    };
+    let (first, second) = (archive("10.0.13"), archive("9.2.0"));
+    let path = outside("q.tar.gz", &first);
+    let from = ["--from", path.to_str().unwrap()];
+    let digest = |bytes: &[u8]| Sha256::of_bytes(bytes).to_string();
+    let in_memory = |interpreter: &str| interpreter.starts_with("/proc/self/fd/");
+    let cached_copy = |bytes: &[u8]| format!("/scratch/joe/.cache/binfmt-nix/{}/qemu-aarch64", digest(bytes));
+    assert!(in_memory(&interpreter_in_run(&[&from[..], &["--no-cache"]].concat())));
+    assert!(cached_digests().is_empty());
+    assert!(in_memory(&interpreter_in_run(&from)));
+    assert_eq!(cached_digests(), [digest(&first)]);
+    for option in [&[][..], &["--offline"], &["--sha256", &digest(&first)]] {
+        assert_eq!(interpreter_in_run(&[&from, option].concat()), cached_copy(&first));
+    }
+    assert!(in_memory(&interpreter_in_run(&[&from[..], &["--no-cache"]].concat())));
+    let mut wrong = joe(&shown(Path::new(TOOL)));
+    wrong.args(["run", "-s", "aarch64"]).args(from).args(["--sha256", &digest(&second), "--", "true"]);
+    done(&mut wrong).exits(5);
+
+    fs::write(&path, &second).unwrap();
+    assert!(in_memory(&interpreter_in_run(&from)));
+    assert_eq!(interpreter_in_run(&from), cached_copy(&second));
+    fs::write(&path, &first[..first.len() / 2]).unwrap();
+    done(joe(&shown(Path::new(TOOL))).args(["run", "-s", "aarch64"]).args(from).args(["--", "true"])).exits(1);
+    fs::write(&path, &first).unwrap();
+    assert_eq!(interpreter_in_run(&from), cached_copy(&first));
+    assert_eq!(cached_digests().len(), 2);
+    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    assert!(in_memory(&interpreter_in_run(&from)));
+    // A single program is not unpacked, and takes no place in the cache.
+    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    let program = outside("program", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::RightOutput));
+    interpreter_in_run(&["--from", program.to_str().unwrap()]);
+    assert!(cached_digests().is_empty());
 }

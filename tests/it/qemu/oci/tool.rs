@@ -176,8 +176,13 @@ fn pull(image: &str, machine: &str, dir: &Path, targets: &[&str], outcome: &mut 
     binfmt_nix::qemu::archive::unpack::unpack_layers(again(), "the image", targets, &mut sink, &mut || Ok(()))?;
     outcome.emulators = came.iter().map(|(target, bytes)| (target.clone(), Sha256::of_bytes(bytes))).collect();
     let archs: Vec<_> = targets.iter().map(|target| Arch::find(target).unwrap()).collect();
-    let opened =
-        OpenedSource { shown: "the image".to_owned(), content: Content::Layers(again()), note: None, release: None };
+    let opened = OpenedSource {
+        shown: "the image".to_owned(),
+        content: Content::Layers(again()),
+        sha256: None,
+        note: None,
+        release: None,
+    };
     for (target, copy) in unpack_emulators(&host, &archs, machine, &opened, VersionQuery::Run)?.copies {
         let version = match copy.verdict {
             Ok(mut fit) => {

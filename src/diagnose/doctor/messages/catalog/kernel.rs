@@ -9,7 +9,7 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         patterns: &["<file>: too many levels of symbolic links", "too many levels of symbolic links"],
         meaning: "an entry matches the program and its interpreter, too (ELOOP): the machine's own system is registered, or \
                   an interpreter is its own interpreter",
-        checks: &["native-registered", "overlap", "interpreter-unfit"],
+        checks: &["native-registered", "overlap", "interpreter-loop", "other-interpreter-loop", "interpreter-unfit"],
         remedy: Remedy::Lines(&[
             "# if nothing starts any more, in a shell that is already open: echo -1 > /proc/sys/fs/binfmt_misc/NAME",
         ]),

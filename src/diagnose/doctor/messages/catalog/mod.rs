@@ -95,10 +95,13 @@ const RUNS: &[&str] = &[
     "no-fix-binary",
     "interpreter-missing",
     "interpreter-dynamic",
+    "interpreter-script",
+    "interpreter-loop",
     "interpreter-unfit",
     "interpreter-not-executable",
     "interpreter-noexec",
     "does-not-run",
+    "runs-only-outside",
     "lxc-refuses",
     "own-table",
     "dies-with-container",
@@ -106,7 +109,8 @@ const RUNS: &[&str] = &[
 ];
 
 /// The checks for a program whose interpreter is not found in a container, a chroot or a sandbox.
-const RUNS_INSIDE: &[&str] = &["no-fix-binary", "interpreter-dynamic", "interpreter-missing"];
+const RUNS_INSIDE: &[&str] =
+    &["no-fix-binary", "interpreter-dynamic", "interpreter-script", "runs-only-outside", "interpreter-missing"];
 
 /// The checks for an emulator that fails.
 const EMULATOR: &[&str] = &["qemu-known-bad", "interpreter-noexec", "interpreter-stale", "does-not-run"];

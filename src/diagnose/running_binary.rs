@@ -15,7 +15,9 @@ use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
 
 use crate::binfmt::in_memory::is_in_memory_path;
+use crate::binfmt::probe::ProbeProgram;
 use crate::binfmt::table::entry_name;
+use crate::diagnose::explain::InterpreterStart;
 use crate::error::Error;
 use crate::host::{self, FileId, Host};
 use crate::paths;
@@ -23,7 +25,7 @@ use crate::qemu::candidate;
 use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::Artifact;
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
 
 /// The file that the kernel runs for an entry.
@@ -55,18 +57,34 @@ pub fn interpreter_path(entry: &Entry) -> &Path {
 }
 
 /// Compares the running file with the file that a new registration would use. `running` was executed a moment ago.
-pub fn inspect_running(facts: &Facts, arch: &Arch, entry: &Entry, running: File) -> RunningBinary {
-    let on_disk = inspect_disk(facts, arch, entry, &running);
+/// `start` is that of the entry's interpreter.
+pub fn inspect_running(
+    facts: &Facts,
+    arch: &Arch,
+    (entry, start): (&Entry, Option<&InterpreterStart>),
+    running: &ProbeProgram,
+) -> RunningBinary {
+    let (file, is_replaced) = (&running.file, is_replaced(entry, start, running));
+    let on_disk = is_replaced.then(|| inspect_disk(facts, arch, entry));
     if let (None, Some(recorded)) = (&on_disk, from_receipt(facts, arch, entry)) {
         return recorded;
     }
-    let (qemu, sha256) = query_binary(arch, running);
+    let (qemu, sha256) = query_binary(arch, file);
     RunningBinary { qemu, sha256, on_disk }
 }
 
-/// Whether another file is at the path now. Starts neither file.
-pub fn is_replaced(entry: &Entry, running: &File) -> bool {
-    !open_path_target(entry).may_be_same_file(running)
+/// Whether the kernel started another file than the one that is at the entry's path now. Starts neither file. The process
+/// of a script is that of the script's interpreter, and a program that the interpreter itself started is not the entry's.
+pub fn is_replaced(entry: &Entry, start: Option<&InterpreterStart>, running: &ProbeProgram) -> bool {
+    let path = interpreter_path(entry);
+    let path = start.map_or_else(|| path.to_owned(), |start| start.executed_path(path));
+    running.started_by_kernel != Some(false) && !open_path_target(&path).may_be_same_file(&running.file)
+}
+
+/// Describes in one line that the interpreter started another program, which ran the probe.
+pub fn describe_wrapper(entry: &Entry, running: &ProbeProgram) -> Option<String> {
+    let started = running.started_as.as_deref().map(text_of_bytes)?;
+    Some(format!("the kernel starts {}, which starts {started}", interpreter_path(entry).as_text()))
 }
 
 /// Describes the difference in one line; `None` if the running file is still at the path.
@@ -101,29 +119,28 @@ fn from_receipt(facts: &Facts, arch: &Arch, entry: &Entry) -> Option<RunningBina
 }
 
 /// Starts the running file once more, confined, to get its release.
-fn query_binary(arch: &Arch, mut file: File) -> (Option<String>, Option<Sha256>) {
-    let qemu = query_version(arch, &file, VersionQuery::Run).ok().map(|queried| queried.version.to_string());
-    (qemu, hash_program(&mut file))
+fn query_binary(arch: &Arch, file: &File) -> (Option<String>, Option<Sha256>) {
+    let qemu = query_version(arch, file, VersionQuery::Run).ok().map(|queried| queried.version.to_string());
+    (qemu, hash_program(file))
 }
 
 /// Returns the digest of a file that may belong to any user. A file that is larger than any emulator has none.
-fn hash_program(file: &mut File) -> Option<Sha256> {
+fn hash_program(mut file: &File) -> Option<Sha256> {
     host::regular_file::check_program_size(&file.metadata().ok()?).ok()?;
-    file.rewind().and_then(|()| Sha256::of_reader(file)).ok()
+    file.rewind().and_then(|()| Sha256::of_reader(&mut file)).ok()
 }
 
-fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry, running: &File) -> Option<DiskBinary> {
-    match open_path_target(entry) {
-        named if named.may_be_same_file(running) => None,
-        PathTarget::File(mut file) => {
+fn inspect_disk(facts: &Facts, arch: &Arch, entry: &Entry) -> DiskBinary {
+    match open_path_target(interpreter_path(entry)) {
+        PathTarget::File(file) => {
             // A file that another user could have installed must not be started. The kernel's paths are those of the
             // running machine, even with `--root`.
             let candidate =
                 candidate::validate_candidate(&Host::live(), arch, &facts.machine, interpreter_path(entry)).ok();
             let qemu = candidate.map(|candidate| candidate.version.to_string());
-            Some(DiskBinary { exists: true, qemu, sha256: hash_program(&mut file) })
+            DiskBinary { exists: true, qemu, sha256: hash_program(&file) }
         }
-        PathTarget::Nothing | PathTarget::Unknown => Some(DiskBinary::default()),
+        PathTarget::Nothing | PathTarget::Unknown => DiskBinary::default(),
     }
 }
 
@@ -134,9 +151,8 @@ enum PathTarget {
     Unknown,
 }
 
-fn open_path_target(entry: &Entry) -> PathTarget {
-    let path = interpreter_path(entry);
-    if is_in_memory_path(&entry.rule.interpreter) {
+fn open_path_target(path: &Path) -> PathTarget {
+    if is_in_memory_path(path.as_os_str().as_bytes()) {
         return PathTarget::Unknown;
     }
     match host::user_files::open_regular(path) {

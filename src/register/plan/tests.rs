@@ -1,0 +1,113 @@
+use super::register::plan_registration;
+use super::{Plan, Step};
+use binfmt_magic::Arch;
+
+use crate::host::Host;
+use crate::nix::machines::{BuilderHost, DEFAULT_FEATURES};
+use crate::paths::NIX_OWN_CONF;
+use crate::qemu::download::Network;
+use crate::qemu::obtain::source::Source;
+use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
+use crate::qemu::version_query::VersionQuery;
+use crate::register::facts::Facts;
+use crate::register::request::{NixChoice, RegisterRequest};
+use crate::ui::Ui;
+
+fn archs(targets: &[&str]) -> Vec<&'static Arch> {
+    targets.iter().filter_map(|target| Arch::by_target(target)).collect()
+}
+
+/// Plans the registration of these systems on a machine.
+fn plan_on(machine: &str, targets: &[&str]) -> Plan {
+    let network = Network::default();
+    let options = PipelineOptions {
+        source: &Source::Auto,
+        machine,
+        kernel: (6, 12),
+        purpose: Purpose::Machine,
+        caching: Caching::Ignore,
+        version_query: VersionQuery::Run,
+    };
+    let (host, ui) = (Host::live(), Ui::new(false, &[]));
+    let context = ObtainContext { host: &host, ui: &ui, network: &network };
+    let supply = ResolvedSource::open(context, &options, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let request = RegisterRequest {
+        systems: archs(targets),
+        all: false,
+        source: Source::Auto,
+        network: network.clone(),
+        credentials: false,
+        nix: NixChoice::Auto,
+        persist: true,
+        force: false,
+    };
+    plan_registration(&request, &Facts::of_machine(machine, supply)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// No test machine has an arm64 processor: the plan for one.
+#[test]
+fn an_arm64_machine_emulates_x86() {
+    let plan = plan_on("aarch64", &["i386", "x86_64"]);
+    let downloads: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::DownloadEmulators(archs) => Some(archs.iter().map(|arch| arch.target).collect::<Vec<_>>()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(downloads, [["i386", "x86_64"]]);
+    for (arch, name) in archs(&["i386", "x86_64"]).into_iter().zip(["qemu-i386", "qemu-x86_64"]) {
+        let rules: Vec<_> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::AddEntry { arch: of, rule, replaces: None } if of.target == arch.target => Some(rule),
+                _ => None,
+            })
+            .collect();
+        let [rule] = rules.as_slice() else { panic!("{:?}", plan.steps) };
+        assert_eq!((rule.name.as_bytes(), rule.pattern()), (name.as_bytes(), Some(&arch.pattern())));
+        assert!(rule.flags.fix_binary && rule.flags.preserve_argv0 && !rule.flags.credentials);
+        // The machine's own programs are not taken.
+        let own = archs(&["aarch64"]).into_iter().flat_map(Arch::headers).any(|head| rule.matches(&head));
+        assert!(!own && arch.headers().iter().all(|head| rule.matches(head)));
+    }
+    let settings = plan.steps.iter().find_map(|step| match step {
+        Step::WriteFile { path, text, .. } if path.to_str() == Some(NIX_OWN_CONF) => {
+            Some(String::from_utf8_lossy(text))
+        }
+        _ => None,
+    });
+    let settings: Vec<_> =
+        settings.as_deref().unwrap_or_default().lines().filter(|line| !line.starts_with('#')).collect();
+    // nixpkgs requires no feature for these systems.
+    let paths = "/usr/local/libexec/binfmt-nix/qemu-i386? /usr/local/libexec/binfmt-nix/qemu-x86_64?";
+    assert_eq!(
+        settings,
+        [
+            "extra-extra-platforms = i686-linux i586-linux i486-linux i386-linux x86_64-linux",
+            &format!("extra-sandbox-paths = {paths}")
+        ]
+    );
+    assert!(plan.steps.iter().any(|step| matches!(step, Step::AddInclude(_))));
+    assert!(plan.findings.is_empty() && !plan.notes.iter().any(|note| note.contains("features per system")));
+}
+
+/// The lines for other hosts offer x86 without kvm and without features of the host's processor.
+#[test]
+fn an_arm64_builder_offers_x86_without_features_of_its_processor() {
+    let features = DEFAULT_FEATURES.into_iter().chain(["kvm", "gccarch-armv8-a"]).map(str::to_owned).collect();
+    let builder = BuilderHost { uri: "ssh-ng://arm".into(), max_jobs: 8, features, host_key: None };
+    let emulated: Vec<String> =
+        archs(&["i386", "x86_64"]).iter().flat_map(|arch| arch.nix_systems).map(|name| (*name).to_owned()).collect();
+    let lines = builder.machine_lines(&["aarch64-linux".to_owned()], &emulated);
+    let lines: Vec<&str> = lines.iter().map(|line| line.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            "ssh-ng://arm aarch64-linux - 8 10 benchmark,big-parallel,gccarch-armv8-a,kvm,nixos-test - -",
+            "ssh-ng://arm i686-linux,i586-linux,i486-linux,i386-linux,x86_64-linux - 8 1 big-parallel - -"
+        ]
+    );
+}
