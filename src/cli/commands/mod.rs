@@ -203,6 +203,8 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
         format!("{} run {systems} -- COMMAND", shell_quote(&text_of(host::env::own_path())))
     };
+    // `run` needs a table of its own (Linux 6.7).
+    let rootless = rootless.filter(|_| kernel_release().1 >= (6, 7));
     Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
 

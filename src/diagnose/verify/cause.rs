@@ -93,13 +93,9 @@ impl VerifyContext<'_> {
 
     /// Returns the cause for a program that ran with another name than it was given.
     pub fn argv0_cause(&self, output: &ProbeOutput, qemu: Option<&str>) -> Cause {
-        let (major, minor) = self.kernel;
         let release = qemu.and_then(QemuVersion::parse);
         let why = match self.entry {
             Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
-            _ if self.kernel < KERNEL_PASSES_ARGV0 => {
-                format!("Linux {major}.{minor} does not report flag P to the emulator; Linux 5.12 and later do")
-            }
             _ if release.is_some_and(|release| release < FIRST_WITH_ARGV0) => {
                 format!("QEMU {} does not support flag P; QEMU 6.0 and later do", qemu.unwrap_or_default())
             }
@@ -107,6 +103,18 @@ impl VerifyContext<'_> {
         };
         let name = if output.argv0.is_empty() { "another name" } else { output.argv0.as_str() };
         Cause { why: format!("it saw {name:?} instead: {why}"), repair: self.register_commands() }
+    }
+
+    /// Describes a kernel on which no program can keep its name. No entry and no emulator changes that, so it is not a
+    /// failure.
+    pub fn describe_old_kernel(&self) -> Option<String> {
+        let (major, minor) = self.kernel;
+        (self.kernel < KERNEL_PASSES_ARGV0).then(|| {
+            format!(
+                "programs see their path as argv[0]: Linux {major}.{minor} does not report flag P to the emulator; Linux \
+                 5.12 and later do"
+            )
+        })
     }
 
     /// Describes the cause of an error of execve(2).

@@ -321,6 +321,9 @@ impl Facts {
     pub fn of_machine(machine: &str, supply: ResolvedSource) -> Self {
         let mounted = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
         Self {
+            selinux: Selinux::default(),
+            survives_boot: true,
+            hook: None,
             root: PathBuf::from("/"),
             machine: machine.to_owned(),
             kernel: (6, 12),

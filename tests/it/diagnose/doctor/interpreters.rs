@@ -120,7 +120,7 @@ fn a_policy_that_forbids_execmem_is_named() {
     let emulator = outside("complaining", &program);
     let done = tree.register_by("aarch64", &emulator, &[]).exits(6);
     done.says("SELinux forbids QEMU").says("every program on this host").says(command).omits("another QEMU");
-    before.is_unchanged_in(&tree);
+    before.is_restored_in(&tree);
     tree.discard();
     // An entry that exists.
     let tree = policy(foreign_entry(&program, "PF"));

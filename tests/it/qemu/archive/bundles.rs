@@ -86,7 +86,7 @@ fn register_installs_from_a_bundle_without_a_network() {
     let sum = said["sha256"].as_str().unwrap();
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
-    let taken = ["--root", "root", "register", "all", "--no-nix", "--from", "q", "--sha256", sum];
+    let taken = ["--root", "root", "register", "all", "--no-nix", "--no-persist", "--from", "q", "--sha256", sum];
     done(&taken, dir.path(), 0);
     let receipt = fs::read_to_string(root.join("var/lib/binfmt-nix/receipt.json")).unwrap();
     assert!(receipt.contains("_amd64.deb of Debian\"") && receipt.contains("qemu-riscv64"), "{receipt}");
