@@ -53,13 +53,7 @@ fn every_check_of_the_doctor_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
     let sources = files(&root.join("src/diagnose/doctor"));
-    let ids = sources.iter().flat_map(|file| {
-        let text = read(file);
-        let ids = text.lines().filter_map(|line| line.trim().strip_prefix("Check { id: \"")?.split('"').next());
-        ids.map(str::to_owned).collect::<Vec<_>>()
-    });
-    let ids: Vec<String> = ids.chain(["does-not-run".to_owned()]).collect();
-    assert!(ids.len() > 38, "{ids:#?}");
+    let ids = checks_of_the_doctor();
     let shown = files(&root.join("tests/it")).iter().map(read).collect::<String>();
     let facts: String =
         sources.iter().map(read).filter_map(|text| Some(text.split_once("#[test]")?.1.to_owned())).collect();
@@ -68,6 +62,61 @@ fn every_check_of_the_doctor_has_a_test() {
         .filter(|id| !shown.contains(&format!("\"{id}\"")) && !facts.contains(&format!("\"{id}\"")))
         .collect();
     assert!(hidden.is_empty(), "{hidden:#?}");
+}
+
+/// Returns the names of the checks.
+fn checks_of_the_doctor() -> Vec<String> {
+    let sources = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/diagnose/doctor"));
+    let sources = sources.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "messages"));
+    let texts: Vec<String> = sources.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let name = |line: &str| {
+        let line = line.trim().trim_start_matches("Check { ");
+        Some(line.strip_prefix("id: \"")?.split('"').next()?.to_owned())
+    };
+    let ids = texts.iter().flat_map(|text| text.lines().filter_map(name));
+    let ids: Vec<String> = ids.chain(["does-not-run", "runs-only-outside"].map(str::to_owned)).collect();
+    assert!(ids.len() > 60, "{ids:#?}");
+    ids
+}
+
+/// Checks whose repair no test executes, and why.
+const REPAIRS_NOT_EXECUTED: [(&str, &str); 6] = [
+    ("dies-with-container", "no test machine has a privileged container on a host without a table"),
+    ("execmem-denied", "no test machine has SELinux"),
+    ("interpreter-label", "no test machine has SELinux"),
+    ("nix-inside-emulation", "the whole machine would have to run in QEMU"),
+    ("no-aarch32", "needs an arm64 machine without a 32-bit mode"),
+    ("no-module", "modprobe and reboot, on a kernel without binfmt_misc"),
+];
+
+/// The commands of each check are executed where it finds something: by the table of situations, or by a test that has
+/// the check's name.
+#[test]
+fn the_repair_of_every_check_is_executed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
+    let (tables, others): (Vec<_>, Vec<_>) =
+        files(&root).into_iter().partition(|file| file.starts_with(root.join("diagnose/situations")));
+    let calls = ["repaired(", "fixed(", "run_repair(", "obey_and_diagnose(", "paste(", "\"-ec\""];
+    let others = others.iter().flat_map(|file| functions_of(&read(file)));
+    let others = others.filter(|test| calls.iter().any(|call| test.contains(call)));
+    let executing: String = tables.iter().map(read).chain(others).collect();
+    let mut rest = checks_of_the_doctor();
+    rest.retain(|id| !executing.contains(&format!("\"{id}\"")));
+    rest.sort_unstable();
+    assert_eq!(rest, REPAIRS_NOT_EXECUTED.map(|(id, _)| id));
+}
+
+/// Splits a source into its functions.
+fn functions_of(text: &str) -> Vec<String> {
+    let mut functions = vec![String::new()];
+    for line in text.lines() {
+        if line.starts_with("fn ") || line.starts_with("pub(crate) fn ") {
+            functions.push(String::new());
+        }
+        functions.last_mut().unwrap().extend([line, "\n"]);
+    }
+    functions
 }
 
 /// Only `regular_file` opens a path that another user may control. The other files of `host` open files of /proc, files

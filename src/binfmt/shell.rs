@@ -74,6 +74,11 @@ impl Shell {
         }
     }
 
+    /// Returns the command that runs a line with operators of the shell as root.
+    pub fn line_as_root(&self, line: &str) -> String {
+        self.as_root(format_args!("sh -c {}", shell_quote(line)))
+    }
+
     /// Returns a command that an ordinary user has to run. Root would change the owner of what it writes.
     pub fn as_user(&self, name: &str, line: impl Display) -> String {
         // sudo(8) lets its user do this, too. Inside of `run` the user is the one of the shell.
@@ -119,6 +124,12 @@ impl Shell {
             if self.is_root { format!("echo {word} > {path}") } else { format!("echo {word} | sudo tee {path}") };
         // Entries of an ordinary user's `run` cannot be changed inside, but those that it copied can be changed outside.
         if self.place == ShellPlace::Run && !self.is_root { format!("{OUTSIDE}{line}") } else { line }
+    }
+
+    /// Returns the command that makes a file of the machine consist of one line.
+    pub fn write_line_command(&self, line: &str, file: &Path) -> String {
+        let (line, path) = (shell_quote(line), self.quote_path(file));
+        if self.is_root { format!("echo {line} > {path}") } else { format!("echo {line} | sudo tee {path}") }
     }
 
     /// Returns the commands that put a table in force whose `status` is "disabled". `harmful` are the entries that must

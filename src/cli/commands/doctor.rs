@@ -139,7 +139,9 @@ fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorRepor
     let (snapshot, left) = diagnose(host)?;
     let mut report = DoctorReport::new(&snapshot, left);
     let remains = |finding: &Finding| report.findings.iter().any(|left| left.id == finding.id);
-    report.fixed = findings.iter().filter(|finding| !remains(finding)).map(|finding| finding.id).collect();
+    let was_reported = |finding: &&Finding| !finding.occurrence.is_note;
+    report.fixed =
+        findings.iter().filter(was_reported).filter(|finding| !remains(finding)).map(|finding| finding.id).collect();
     report.fixed.dedup();
     Ok(report)
 }

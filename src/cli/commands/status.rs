@@ -1,5 +1,6 @@
 //! The command `status`: shows the registered systems, or checks one of them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use binfmt_magic::Arch;
@@ -150,11 +151,10 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         ]);
     }
     ui.print_table(&table);
-    for system in &status.systems {
-        // The paths of entries of this tool are always the same, so they are printed only on request.
-        if verbose || system.by == Owner::OtherTool {
-            print_origin(ui, system);
-        }
+    if verbose {
+        status.systems.iter().for_each(|system| print_origin(ui, system));
+    } else {
+        print_other_interpreters(ui, status);
     }
     for system in &status.systems {
         if let Some(build) = system.nix_build.as_ref().filter(|build| verbose || !build.is_built()) {
@@ -167,6 +167,18 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
             }
         }
     }
+}
+
+/// Prints one line about the interpreters of other tools. Those of this tool always have the same paths.
+fn print_other_interpreters(ui: &Ui, status: &StatusReport) {
+    let others = status.systems.iter().filter(|system| system.by == Owner::OtherTool);
+    let paths: BTreeSet<&str> = others.filter_map(|system| system.interpreter.as_deref()).collect();
+    let Some(first) = paths.first() else { return };
+    let rest = match paths.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more; all of them: {}", command::tool("status -v")),
+    };
+    ui.print_result(&format!("other interpreters: {first}{rest}"));
 }
 
 /// Describes the last build, and never what Nix would do now: only a build shows that.

@@ -225,7 +225,7 @@ pub(super) fn with_line_as_comment(
     let copy = snapshot.shell.quote_path(&dir.join(file.file_name().unwrap_or_default()));
     let dir = snapshot.shell.quote_path(&dir);
     let commands = format!("mkdir -p {dir} && sed {} {real} > {copy}", shell_quote(&script));
-    occurrence.with_repair(snapshot.shell.as_root(format_args!("sh -c {}", shell_quote(&commands))))
+    occurrence.with_repair(snapshot.shell.line_as_root(&commands))
 }
 
 /// The names of our own files begin with `zz-` to sort late, but another file can sort later.

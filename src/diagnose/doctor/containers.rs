@@ -1,7 +1,10 @@
 //! Checks of containers, user namespaces and WSL, which determine the visible table and how long its entries last.
 
+use std::path::Path;
+
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::Table;
+use crate::paths;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "lxc-refuses", urgency: Urgency::Broken, run: check_lxc },
@@ -87,13 +90,14 @@ fn check_wsl(snapshot: &Snapshot) -> Vec<Occurrence> {
         && matches!(snapshot.table, Table::Mounted { .. })
         && !snapshot.table.has_entry("WSLInterop")
         && !snapshot.table.has_entry("WSLInterop-late");
+    let file = Path::new(paths::BINFMT_D).join("WSLInterop.conf");
     let occurrence = || {
         Occurrence::general(
             "WSL's own entry, WSLInterop, is gone",
             "the table was emptied (systemd-binfmt does that when it starts), so Windows programs no longer start; a \
              boot rule restores the entry permanently",
         )
-        .with_repair("echo ':WSLInterop:M::MZ::/init:PF' | sudo tee /etc/binfmt.d/WSLInterop.conf")
+        .with_repair(snapshot.shell.write_line_command(":WSLInterop:M::MZ::/init:PF", &file))
         .with_repair(snapshot.shell.as_root("systemctl restart systemd-binfmt"))
     };
     wsl_entry_missing.then(occurrence).into_iter().collect()

@@ -88,6 +88,10 @@ pub struct Occurrence {
     /// The repair that `--fix` makes; absent if the user has to decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
+    /// Whether this is about an entry of another tool that works as that tool made it. It explains a message, but the
+    /// report has one note about all such entries instead.
+    #[serde(skip)]
+    pub is_note: bool,
 }
 
 /// A repair that is safe to make without asking, through facts, plan and apply.

@@ -154,7 +154,8 @@ fn check_not_configured(snapshot: &Snapshot) -> Vec<Occurrence> {
                 let line = snapshot.shell.tool_command(format_args!("register {} --nix", arch.target));
                 occurrence.with_repair(line)
             }
-            None => occurrence.with_repair(snapshot.shell.register_command(arch)),
+            // The user did not register the system with this tool, and may not want builds for it.
+            None => Occurrence { is_note: true, ..occurrence }.with_repair(snapshot.shell.register_command(arch)),
         })
     });
     occurrences.collect()

@@ -2,6 +2,7 @@
 
 use super::nix_edit::{ExaminedSettings, check_views, describe_place};
 use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::sanitize::shell_quote;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "sandbox-path-cut", urgency: Urgency::Broken, run: |snapshot| check_views(snapshot, check_cut_path) },
@@ -90,9 +91,12 @@ fn with_optional_default(settings: &ExaminedSettings, occurrence: Occurrence, wo
     let conf = shell.quote_path(&settings.nix.conf);
     let line = format!("sandbox-paths = {}?", words.join("? "));
     let has_lines = settings.view.settings.lines.iter().any(|line| line.file == settings.nix.conf);
-    let command =
-        if has_lines { format!("sed -i '1i {line}' {conf}") } else { format!("sh -c 'echo {line} >> {conf}'") };
-    let occurrence = occurrence.with_repair(shell.as_root(command));
+    let command = if has_lines {
+        shell.as_root(format_args!("sed -i {} {conf}", shell_quote(&format!("1i {line}"))))
+    } else {
+        shell.line_as_root(&format!("echo {} >> {conf}", shell_quote(&line)))
+    };
+    let occurrence = occurrence.with_repair(command);
     settings.nix.with_restart(occurrence)
 }
 
@@ -132,12 +136,12 @@ fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrence = || {
         let dir = snapshot.shell.quote_path(crate::paths::NIX_DIR.as_ref());
         let conf = snapshot.shell.quote_path(&nix.conf);
-        let line = format!("sh -c 'mkdir -p {dir} && echo filter-syscalls = false >> {conf}'");
+        let line = format!("mkdir -p {dir} && echo filter-syscalls = false >> {conf}");
         let occurrence = Occurrence::general(
             format!("this whole system ({}) runs in an emulator, and Nix filters system calls", snapshot.machine),
             "QEMU cannot load the filter: each build fails with \"unable to load seccomp BPF program: Invalid argument\"",
         );
-        nix.with_restart(occurrence.with_repair(snapshot.shell.as_root(line)))
+        nix.with_restart(occurrence.with_repair(snapshot.shell.line_as_root(&line)))
     };
     (snapshot.environment.emulated && filters).then(occurrence).into_iter().collect()
 }
@@ -161,6 +165,10 @@ mod tests {
         let mut snapshot = Snapshot { environment: place, nix: Some(NixSnapshot::default()), ..Snapshot::default() };
         let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
         assert_eq!(ids(&snapshot), ["nix-inside-emulation"]);
+        snapshot.shell.root = Some("/an image".into());
+        let repair = run_checks(&snapshot).into_iter().flat_map(|finding| finding.occurrence.repair).next();
+        let expected = r"sudo sh -c 'mkdir -p '\''/an image/etc/nix'\'' && echo ";
+        assert!(repair.as_ref().is_some_and(|line| line.starts_with(expected)), "{repair:?}");
         snapshot.nix = None;
         assert!(ids(&snapshot).is_empty());
     }

@@ -35,12 +35,13 @@ pub struct DoctorReport {
 impl DoctorReport {
     /// Creates the report of these findings.
     pub fn new(snapshot: &Snapshot, findings: Vec<Finding>) -> Self {
+        let (noted, findings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.occurrence.is_note);
         Self {
             version: 1,
             checks: super::all_checks().count(),
             looked_at: describe_scope(snapshot),
             not_examined: describe_gaps(snapshot),
-            notes: describe_place(snapshot),
+            notes: describe_place(snapshot).into_iter().chain(describe_other_entries(snapshot, &noted)).collect(),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -72,9 +73,15 @@ impl DoctorReport {
             lines.extend(gaps);
             return lines;
         }
-        for finding in &self.findings {
+        let mut findings = self.findings.as_slice();
+        while let [finding, rest @ ..] = findings {
             lines.extend(finding.to_lines());
+            let alike = rest.iter().take_while(|other| other.is_like(finding)).count();
+            // A few are easier to read one by one, each with its own command.
+            let (folded, rest) = rest.split_at(if alike > MAX_UNFOLDED { alike } else { 0 });
+            lines.extend(describe_folded(folded));
             lines.push(String::new());
+            findings = rest;
         }
         let fixable = self.findings.iter().filter(|finding| finding.occurrence.fix.is_some()).count();
         let repairs = if fixable > 0 {
@@ -101,6 +108,11 @@ impl Advice {
 }
 
 impl Finding {
+    /// Whether this is the same situation of another system.
+    fn is_like(&self, other: &Self) -> bool {
+        self.id == other.id && self.occurrence.why == other.occurrence.why
+    }
+
     fn to_lines(&self) -> Vec<String> {
         let systems = self.occurrence.systems.join(" ");
         let suffix = if systems.is_empty() { String::new() } else { format!(" [{systems}]") };
@@ -122,6 +134,37 @@ impl Urgency {
             Self::Risk => "risk",
         }
     }
+}
+
+/// The maximum number of findings of one kind that are printed in full after the first.
+const MAX_UNFOLDED: usize = 2;
+
+/// Describes findings of the same kind as the one before, with the same cause.
+fn describe_folded(findings: &[Finding]) -> Vec<String> {
+    let systems: Vec<&str> = findings.iter().flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
+    if findings.is_empty() {
+        return Vec::new();
+    }
+    let text = format!(
+        "the same: {} [{}]; doctor --json has the command of each",
+        count(findings.len(), "more finding"),
+        systems.join(" ")
+    );
+    indent_lines(wrap_text(&text, 2), 2).collect()
+}
+
+/// Describes the systems that run by entries of other tools and that Nix is not configured for.
+fn describe_other_entries(snapshot: &Snapshot, noted: &[Finding]) -> Option<String> {
+    let systems: Vec<&str> = noted.iter().flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
+    let command = match systems.as_slice() {
+        [] => return None,
+        [system] => snapshot.shell.tool_command(format_args!("register {system}")),
+        _ => format!("{} (one of them, or several)", snapshot.shell.tool_command("register SYSTEM")),
+    };
+    Some(format!(
+        "Nix is not configured for {}, whose entries other tools made, and refuses such builds. To configure it: {command}",
+        systems.join(" ")
+    ))
 }
 
 /// Describes what was examined: only what exists.
@@ -214,6 +257,7 @@ pub fn indent_lines(lines: Vec<String>, by: usize) -> impl Iterator<Item = Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::doctor::Occurrence;
 
     #[test]
     fn lines_fit_a_terminal() {
@@ -223,6 +267,30 @@ mod tests {
         let long = "x".repeat(200);
         assert_eq!(wrap_text(&format!("a {long} b"), 2), ["a".to_owned(), format!("  {long}"), "  b".to_owned()]);
         assert_eq!(wrap_text("a\nb\u{a0}\u{2028}c", 2), ["a\\nb\u{a0}\\u{2028}c"]);
+    }
+
+    #[test]
+    fn many_findings_of_one_kind_are_folded() {
+        let finding = |system| Finding {
+            id: "x",
+            urgency: Urgency::Fragile,
+            occurrence: Occurrence {
+                systems: vec![system],
+                what: format!("the entry of {system} is odd"),
+                why: "it is odd".into(),
+                repair: vec![format!("repair {system}")],
+                ..Occurrence::default()
+            },
+        };
+        let lines = |systems: &[&'static str]| {
+            let findings = systems.iter().copied().map(finding).collect();
+            DoctorReport::new(&Snapshot::default(), findings).to_lines().join("\n")
+        };
+        let three = lines(&["a", "b", "c"]);
+        assert!(three.contains("repair c") && !three.contains("the same"), "{three}");
+        let four = lines(&["a", "b", "c", "d"]);
+        assert!(four.contains("repair a\n  the same: 3 more findings [b c d]; doctor --json"), "{four}");
+        assert!(!four.contains("repair b") && four.contains("4 findings in"), "{four}");
     }
 
     #[test]

@@ -90,8 +90,11 @@ fn repair_unhandled(explanation: &Explanation, machine: &MachineFacts, step: &Ex
 /// Returns the command for a file that is not a program, by its content.
 fn repair_content(explanation: &Explanation, machine: &MachineFacts, step: &ExecStep) -> Proposal {
     let file = machine.shell.quote_named_file(&step.path);
+    if step.what == FileKind::Text && explanation.steps.len() == 1 {
+        let once = format!("sh {file}    # if it is a shell script");
+        return Proposal { repairs: Vec::new(), without_root: Some(once) };
+    }
     Proposal::of_lines(match step.what {
-        FileKind::Text if explanation.steps.len() == 1 => Some(format!("sh {file}    # if it is a shell script")),
         FileKind::MarkedScript => Some(format!("sed -i '1s/^\\xef\\xbb\\xbf//' {file}    # removes the mark")),
         FileKind::IndentedScript => Some(format!("sed -i -z 's/^[[:space:]]*//' {file}    # removes what precedes #!")),
         _ => None,

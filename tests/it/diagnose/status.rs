@@ -40,12 +40,18 @@ fn status_prints_one_line_for_each_system() {
     let lines = "SYSTEM   STATE  ENTRY         FLAGS  QEMU     BY          NIX
 aarch64  works  qemu-aarch64  PF     10.0.13  binfmt-nix  ?
 riscv64  works  theirs        F      10.0.13  others      ?
-riscv64: /scratch/theirs
+other interpreters: /scratch/theirs
 ";
     assert!(done.out.starts_with(lines), "{}", done.out);
     let ours = tree.path(EMULATOR);
     let details = tree.run(&["status", "-v"]).exits(0).prints(&format!("aarch64: {}", ours.display()));
-    details.prints(sha256(&ours).as_str().unwrap()).prints("  from ");
+    details.prints(sha256(&ours).as_str().unwrap()).prints("  from ").prints("riscv64: /scratch/theirs\n");
+    // One line for all of them.
+    let more = outside("more", &fs::read(qemu("arm")).unwrap());
+    tree.enter(&line("more", "arm", &more, "F"));
+    let done = tree.run(&["status"]).exits(0);
+    assert_eq!(done.out.matches("/scratch/").count(), 1, "{}", done.out);
+    done.prints("other interpreters: /scratch/more and 1 more; all of them: ").prints("status -v\n");
 }
 
 /// Each of these names is a part of the documented format.

@@ -32,9 +32,9 @@ pub const CROSS: KnownMessage = KnownMessage {
     ],
     remedy: Remedy::Register,
     next_steps: &[
-        "nix build nixpkgs#legacyPackages.{nix}.hello   # not pkgsCross",
-        "nix build .#packages.{nix}.default             # of a flake",
-        "nix-build --argstr system {nix}                # of a default.nix",
+        "nix build --extra-experimental-features 'nix-command flakes' nixpkgs#legacyPackages.{nix}.hello   # not pkgsCross",
+        "nix build --extra-experimental-features 'nix-command flakes' .#packages.{nix}.default   # of a flake",
+        "nix-build --argstr system {nix}   # of a default.nix",
     ],
     ..KnownMessage::EMPTY
 };

@@ -1,4 +1,4 @@
-//! `doctor`: entries that do not survive the next boot; and LXC and WSL.
+//! `doctor`: entries that do not survive the next boot.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn a_missing_boot_file_is_found_and_repaired() {
 #[sandboxed]
 fn a_foreign_entry_without_a_boot_file_is_found_and_repaired() {
     let tree = distribution("PF").without(FOREIGN_BOOT_FILE);
-    repaired(&tree, &["not-persistent", "nix-not-told"], "not-persistent", Some("aarch64"), &[]);
+    repaired(&tree, &["not-persistent"], "not-persistent", Some("aarch64"), &[]);
 }
 
 #[sandboxed]
@@ -102,28 +102,6 @@ fn a_later_file_without_its_interpreter_does_not_override() {
     let tree = registered_tree();
     tree.write("etc/binfmt.d/zzz.conf", line("mine", "aarch64", std::path::Path::new("/usr/bin/gone"), "PF"));
     repaired(&tree, &["boot-line-refused"], "boot-line-refused", None, &[]);
-}
-
-/// In such a container the table is not mounted, and a file of systemd names the kind of container.
-#[sandboxed]
-fn an_lxc_container_without_a_table_is_found() {
-    let tree = registered_tree();
-    tree.unmount();
-    let tree = tree.file("run/systemd/container", "lxc\n");
-    let found = finds(&tree, &["lxc-refuses", "not-mounted"]);
-    assert!(finding(&found, "lxc-refuses")["repair"].to_string().contains("on the host"), "{found:#}");
-}
-
-/// WSL after systemd-binfmt has emptied the table. The command of the finding registers the entry again.
-#[sandboxed]
-fn a_missing_wsl_entry_is_found_and_repaired() {
-    let tree = registered_tree().file("proc/sys/kernel/osrelease", "6.6.87.2-microsoft-standard-WSL2\n");
-    let tree = tree.dir("sbin").program("usr/lib/systemd/systemd", "").link("sbin/init", "/usr/lib/systemd/systemd");
-    let found = finds(&tree, &["wsl-interop-gone"]);
-    let repair = finding(&found, "wsl-interop-gone")["repair"][0].as_str().unwrap().to_owned();
-    let rule = repair.split('\'').nth(1).unwrap();
-    tree.enter(&rule.replace("/init:PF", "/init:P"));
-    finds(&tree, &[]);
 }
 
 /// Lines that people write into binfmt.d. Each line is accepted or refused as by the real systemd-binfmt on a real table.

@@ -2,8 +2,9 @@
 
 use crate::diagnose::doctor::reports::{finding, finds, fixed, registered_tree, repaired, run_repair};
 use crate::register::conflicts::distribution;
-use crate::support::Tree;
+use crate::support::table::line;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
+use crate::support::{Tree, qemu};
 
 #[sandboxed]
 fn a_lost_i686_platform_is_found_and_repaired() {
@@ -94,11 +95,29 @@ fn a_later_extra_platforms_line_is_found_and_repaired() {
     assert!(tree.text(NIX_CONF).ends_with("extra-extra-platforms = i686-linux\n"));
 }
 
+/// A distribution's package has entries for all systems, and the user did not ask for builds of any.
 #[sandboxed]
-fn an_emulator_missing_from_the_nix_settings_is_found_and_repaired() {
+fn entries_of_other_tools_that_nix_is_not_configured_for_are_one_note() {
     let tree = distribution("PF");
-    repaired(&tree, &["nix-not-told"], "nix-not-told", None, &[]);
+    let found = finds(&tree, &[]);
+    let [note] = found["notes"].as_array().unwrap().as_slice() else { panic!("{found:#}") };
+    let note = note.as_str().unwrap();
+    assert!(note.starts_with("Nix is not configured for aarch64, whose entries other tools made"), "{note}");
+    let (_, command) = note.split_once("To configure it: ").unwrap();
+    tree.run(&["doctor", "--fix"]).exits(0).prints("nothing is wrong").omits("repaired");
+    assert_eq!(command, "binfmt-nix --root /tree register aarch64");
+    // A second such entry is in the same note.
+    let riscv64 = line("qemu-riscv64", "riscv64", &qemu("riscv64"), "PF");
+    tree.enter(&riscv64);
+    tree.write("etc/binfmt.d/qemu-riscv64.conf", riscv64);
+    let found = finds(&tree, &[]);
+    assert_eq!(found["notes"].as_array().unwrap().len(), 1, "{found:#}");
+    let text = found["notes"][0].as_str().unwrap();
+    assert!(text.contains("for aarch64 riscv64,") && text.contains("register SYSTEM"), "{text}");
+    tree.run(&["register", "aarch64"]).exits(0);
     assert!(tree.text(OWN_CONF).contains("aarch64-linux"));
+    let found = finds(&tree, &[]);
+    assert!(found["notes"][0].as_str().unwrap().contains("for riscv64,"), "{found:#}");
 }
 
 #[sandboxed]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::binfmt::userns::memory;
 use crate::diagnose::doctor::reports::{finding, finding_ids, finds, registered_tree, repaired};
 use crate::diagnose::doctor::running_host::live;
+use crate::diagnose::situations::commands::paste;
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::tree::{NIX_CONF, OWN_CONF};
@@ -333,6 +334,9 @@ fn platforms_that_the_caller_removes_are_found() {
         repair_of(&found, "nix-caller-overrides"),
         [format!("sudo -u joe sed -i 1s/extra-platforms/extra-extra-platforms/ {JOES}")]
     );
+    drop(paste(repair_of(&found, "nix-caller-overrides")[0]).exits(0));
+    as_joe(&["own-table"]);
+    write_as_joe(JOES, "extra-platforms = i686-linux\n");
     // With a daemon these settings of joe have no effect, and another finding reports that.
     fs::create_dir("/nix/store").unwrap();
     as_joe(&["user-not-trusted", "own-table"]);

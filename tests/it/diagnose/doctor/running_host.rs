@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::binfmt::userns::{bind, memory};
 use crate::diagnose::doctor::reports::{finding, finding_ids};
+use crate::diagnose::situations::commands::paste;
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::with_all_users;
 use crate::support::table::line;
@@ -186,10 +187,7 @@ fn a_silently_disabled_nix_sandbox_is_found() {
     fs::write("/etc/nix/nix.conf", "sandbox = true\n").unwrap();
     let found = finds(&["sandbox-silently-off"]);
     let repair = finding(&found, "sandbox-silently-off")["repair"][0].as_str().unwrap().to_owned();
-    for setting in repair.split_whitespace().filter(|word| word.starts_with("user.")) {
-        let (name, value) = setting.split_once('=').unwrap();
-        fs::write(format!("/proc/sys/{}", name.replace('.', "/")), value).unwrap();
-    }
+    drop(paste(&repair).exits(0));
     assert_ne!(before.trim(), "0");
     finds(&[]);
 }

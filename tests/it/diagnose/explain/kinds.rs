@@ -118,7 +118,11 @@ fn repairs_of_scripts_make_them_run() {
         let path = outside(name, bytes);
         let path = path.to_str().unwrap();
         let said = explain(&["--json", path]).exits(3).json();
-        let [repair] = said["repairs"].as_array().unwrap().as_slice() else { panic!("{said:#}") };
+        let repair = match said["repairs"].as_array().unwrap().as_slice() {
+            [] => &said["without_root"],
+            [repair] => repair,
+            _ => panic!("{said:#}"),
+        };
         let done = Command::new("sh").args(["-c", repair.as_str().unwrap()]).output().unwrap();
         assert!(done.status.success(), "{repair}: {done:?}");
         if name == "unix" {

@@ -105,11 +105,11 @@ pub(super) fn check_proposals(situation: &Situation, proposals: &[Proposal]) {
         let machine = (situation.make)();
         let before = ids(&machine.findings());
         for line in &proposal.lines {
-            let ran = paste(line);
+            let ran = paste(&filled(line));
             assert_eq!(ran.code, Some(0), "{}: {line}, proposed by {:?}: {ran:#?}", situation.name, proposal.sources);
         }
         for source in &proposal.sources {
-            if let Some(remains) = remains(situation, &machine, source) {
+            if let Some(remains) = remains(situation, &machine, proposal, source) {
                 panic!("{}: after {proposal:#?} there is still {remains:#}", situation.name);
             }
         }
@@ -138,7 +138,7 @@ fn check_on_other_machine(situation: &Situation, proposal: &Proposal) {
 }
 
 /// What is left of the reason for a proposal; `None` if it is gone.
-fn remains(situation: &Situation, machine: &Machine, source: &Source) -> Option<Value> {
+fn remains(situation: &Situation, machine: &Machine, proposal: &Proposal, source: &Source) -> Option<Value> {
     match source {
         Source::Doctor(id, systems) => {
             machine.findings().into_iter().find(|finding| finding["id"] == *id && finding["systems"] == *systems)
@@ -148,10 +148,38 @@ fn remains(situation: &Situation, machine: &Machine, source: &Source) -> Option<
             proofs.into_iter().find(|proof| proof["what"] == *what && proof["result"] != "proven")
         }
         Source::Status => machine.status(situation.system).filter(|status| status["state"] != "works"),
-        Source::Explain => Some(machine.explanation()).filter(|explanation| explanation["runs"] == false),
+        // The command itself runs the file.
+        Source::Explain if proposal.lines.iter().any(|line| line.starts_with("QEMU_LD_PREFIX=")) => None,
+        Source::Explain => {
+            let is_copied = proposal.lines.iter().any(|line| line.starts_with("cp "));
+            let explanation = if is_copied { copy_of(machine).explanation() } else { machine.explanation() };
+            Some(explanation).filter(|explanation| explanation["runs"] == false)
+        }
         // The exit status of the command itself is the answer.
         Source::ExplainOnce => None,
     }
+}
+
+/// A directory for copies of files.
+const COPIES: &str = "/scratch/copies";
+
+/// The copy that a command made of the program.
+fn copy_of(machine: &Machine) -> Machine {
+    Machine { tree: None, program: Path::new(COPIES).join(machine.program.file_name().unwrap()) }
+}
+
+/// The line with values of this machine in its placeholders.
+pub(super) fn filled(line: &str) -> String {
+    let code = line.split_once("    # DIR: ").map_or(line, |(code, _)| code);
+    if code.len() == line.len() {
+        return line.to_owned();
+    }
+    let root = Path::new(SCRATCH).join("root");
+    fs::create_dir_all(root.join("lib")).unwrap();
+    fs::write(root.join("lib/ld-none.so.1"), "").unwrap();
+    fs::create_dir_all(COPIES).unwrap();
+    let line = code.replace("=DIR ", &format!("={} ", root.display()));
+    line.strip_suffix(" DIR").map_or(line.clone(), |start| format!("{start} {COPIES}"))
 }
 
 /// Registers the system. If that is refused with a command that helps, the command is run first. Then the registration is
@@ -191,14 +219,14 @@ pub(super) fn check_registration(situation: &Situation) {
 }
 
 /// The help of an error.
-enum Help {
+pub(super) enum Help {
     /// A whole command: "…, run: COMMAND".
     Command(String),
     /// An option for the command that failed: "use --force …".
     Option(String),
 }
 
-fn help(done: &Done) -> Option<Help> {
+pub(super) fn help(done: &Done) -> Option<Help> {
     let lines: Vec<&str> = done.err.lines().filter_map(|line| line.strip_prefix("help: ")).collect();
     let command =
         lines.iter().find_map(|line| line.split_once("run: ")).map(|(_, line)| Help::Command(line.to_owned()));
@@ -214,7 +242,7 @@ fn help(done: &Done) -> Option<Help> {
 pub(crate) fn paste(line: &str) -> Done {
     let placeholders = ["SYSTEM", "DIR", "COMMAND", "USER"];
     let code = line.split_once("    # ").map_or(line, |(code, _)| code);
-    let is_word = |word: &&&str| code.split(|c: char| !c.is_ascii_alphanumeric()).any(|found| found == **word);
+    let is_word = |word: &&&str| code.split(|c: char| c != '_' && !c.is_alphanumeric()).any(|found| found == **word);
     assert_eq!(placeholders.iter().find(is_word), None, "{line}");
     let bin = Path::new(TOOL).parent().unwrap().display();
     let mut command = Command::new("/bin/sh");
@@ -224,12 +252,22 @@ pub(crate) fn paste(line: &str) -> Done {
     command.current_dir(SCRATCH).stdin(Stdio::null()).output().unwrap().into()
 }
 
+/// A stand-in for sudo: the sandbox's user is root.
+const SUDO: &str = "#!/bin/sh\nwhile :; do case $1 in -u) shift 2;; -*) shift;; *) exec \"$@\";; esac; done\n";
+
+/// A stand-in for sysctl(8), which not every machine has.
+const SYSCTL: &str = r#"#!/bin/sh
+for setting; do
+    printf %s "${setting#*=}" > "/proc/sys/$(printf %s "${setting%%=*}" | tr . /)" || exit 1
+done
+"#;
+
 /// A directory with stand-ins for programs that a sandbox does not have.
 fn stand_ins() -> PathBuf {
     let dir = Path::new(SCRATCH).join("bin");
     if !dir.exists() {
         fs::create_dir(&dir).unwrap();
-        for (name, script) in [("sudo", "#!/bin/sh\nexec \"$@\"\n"), ("systemctl", systemctl::SCRIPT)] {
+        for (name, script) in [("sudo", SUDO), ("systemctl", systemctl::SCRIPT), ("sysctl", SYSCTL)] {
             fs::write(dir.join(name), script).unwrap();
             fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
         }

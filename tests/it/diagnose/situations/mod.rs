@@ -1,16 +1,21 @@
 //! Situations that machines are really in, made on a kernel's table: what `doctor`, `status`, `test` and `explain` find
 //! in each, exactly, and that every command which any of them proposes works there.
 //!
-//! A situation is a row of one of the tables [`entries`], [`interpreters`] and [`natives`]. To add one, write how it is
+//! A situation is a row of one of the tables, such as [`entries`], [`interpreters`] and [`natives`]. To add one, write how it is
 //! made and what the four commands find. [`commands`] does the rest: it pastes every proposed command into `sh`, as
-//! printed, in the situation that proposes it, and asks again.
+//! printed, in the situation that proposes it, and asks again. [`hints`] and [`recorded`] do the same with the commands of
+//! errors and of explanations of messages.
 
 pub(crate) mod commands;
 pub(crate) mod entries;
+pub(crate) mod files;
+pub(crate) mod hints;
 pub(crate) mod interpreters;
 pub(crate) mod live;
 pub(crate) mod loops;
 pub(crate) mod natives;
+pub(crate) mod places;
+pub(crate) mod recorded;
 pub(crate) mod systemctl;
 pub(crate) mod wrappers;
 

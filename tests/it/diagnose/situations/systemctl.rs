@@ -3,6 +3,7 @@
 /// Does what systemd-binfmt does when it starts (systemd `src/binfmt/binfmt.c`): it empties the table, and registers the
 /// rules of all files in the order of the files' names.
 pub(super) const SCRIPT: &str = r#"#!/bin/sh
+[ "$*" = "restart nix-daemon" ] && exit 0
 [ "$*" = "restart systemd-binfmt" ] || { echo "systemctl $*: not expected" >&2; exit 1; }
 root=/tree table=/tree/proc/sys/fs/binfmt_misc
 [ -e "$table/register" ] || { root= table=/proc/sys/fs/binfmt_misc; }
