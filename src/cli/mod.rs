@@ -102,6 +102,9 @@ pub enum Command {
     /// that it works, writes a boot rule, so that the registration survives a restart, and adds the system to
     /// nix.conf. If a step fails, the steps before it are undone. Repeating the command changes nothing.
     ///
+    /// Where nothing reads boot rules at boot, as with sysvinit or runit, the init system is set up to start
+    /// binfmt-nix-restore(8). If that is not possible, the exit status is 3.
+    ///
     /// Another tool's entry that works as well as ours would is used instead of a new one. One that does not is an
     /// error, unless --force is given.
     ///
