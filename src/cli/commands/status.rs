@@ -35,7 +35,8 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
         print_status(ui, &status, &facts.shell, args.verbose);
     }
     if let Some(run) = facts.run.as_ref().filter(|_| env::is_daemon_outside_of_run(host)) {
-        ui.print_note(&env::describe_daemon_outside(&run.nix_systems(), facts.shell.is_root));
+        let command = env::own_store_command(facts.shell.is_root);
+        ui.print_note(&format!("{}: {command}", env::describe_daemon_outside(&run.nix_systems())));
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
