@@ -5,8 +5,19 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-/// Directory of the installed emulators.
-pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix";
+/// Directory below which this tool has its programs.
+pub const OWN_DIR: &str = "/usr/local/libexec/binfmt-nix";
+/// Directory of the installed emulators, and of the copy of this program.
+///
+/// Policies of SELinux label `/usr/**/bin` as programs (`bin_t`), and other files in /usr/local/libexec as data (`usr_t`),
+/// which systemd-binfmt may not execute (`/usr/(.*/)?bin(/.*)?` in refpolicy's and Fedora's `corecommands.fc`; asked
+/// matchpathcon with Debian's policy 2.20221101).
+pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix/bin";
+
+/// Copy of this program that a boot hook starts.
+pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
+/// Program that a package installs, and that a boot hook starts instead of a copy.
+pub const PACKAGED_PROGRAM: &str = "/usr/bin/binfmt-nix";
 
 /// Lock file of every change.
 pub const LOCK: &str = "/run/binfmt-nix-change.lock";
@@ -45,6 +56,11 @@ pub fn interpreter_path(arch: &Arch) -> PathBuf {
     Path::new(EMULATOR_DIR).join(emulator_name(arch))
 }
 
+/// Returns the path where earlier versions installed a system's emulator.
+pub fn old_interpreter_path(arch: &Arch) -> PathBuf {
+    Path::new(OWN_DIR).join(emulator_name(arch))
+}
+
 /// Returns the path of a system's boot rule (binfmt.d(5)).
 pub fn boot_rule(arch: &Arch) -> PathBuf {
     Path::new(BINFMT_D).join(format!("zz-binfmt-nix-{}.conf", arch.target))
@@ -61,9 +77,29 @@ pub fn home_dirs() -> [&'static Path; 4] {
     [EMULATOR_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)
 }
 
+/// Directories in which boot hooks have files, besides /etc with its wsl.conf.
+pub const HOOK_DIRS: [&str; 10] = [
+    "/etc/init.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+    "/etc/runlevels/default",
+    "/etc/runit/core-services",
+    "/etc/systemd/system",
+    "/etc/systemd/system/multi-user.target.wants",
+    "/etc/cron.d",
+];
+
+/// Returns the directories in which this tool writes, and so may leave temporary files.
+pub fn written_dirs() -> impl Iterator<Item = &'static Path> {
+    let above_receipt = Path::new(RECEIPT_DIR).parent();
+    home_dirs().into_iter().chain(above_receipt).chain(HOOK_DIRS.map(Path::new))
+}
+
 /// Returns every directory that may have to be created, parents first.
 pub fn managed_dirs() -> impl Iterator<Item = &'static Path> {
-    home_dirs().into_iter().flat_map(|home| {
+    home_dirs().into_iter().chain(HOOK_DIRS.map(Path::new)).flat_map(|home| {
         let mut chain: Vec<_> = home.ancestors().filter(|dir| dir.parent().is_some()).collect();
         chain.reverse();
         chain

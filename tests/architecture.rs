@@ -80,8 +80,9 @@ fn checks_of_the_doctor() -> Vec<String> {
 }
 
 /// Checks whose repair no test executes, and why.
-const REPAIRS_NOT_EXECUTED: [(&str, &str); 5] = [
+const REPAIRS_NOT_EXECUTED: [(&str, &str); 6] = [
     ("dies-with-container", "no test machine has a privileged container on a host without a table"),
+    ("execmem-denied", "no test machine has SELinux"),
     ("interpreter-label", "no test machine has SELinux"),
     ("nix-inside-emulation", "the whole machine would have to run in QEMU"),
     ("no-aarch32", "needs an arm64 machine without a 32-bit mode"),

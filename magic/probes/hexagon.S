@@ -1,7 +1,7 @@
 /* write(1, argv[0], 16); mkdir(argv[1], 0755); exit(0) for hexagon */
         .set DATA, 1
         .set MACHINE, 164
-        .set FLAGS, 0x68
+        .set FLAGS, 0x60    /* v60: the first QEMU knows v5 to v67 (linux-user/hexagon/target_elf.h) */
         .include "elf32.inc"
         { r6 = #64 }
         { r0 = #1 }

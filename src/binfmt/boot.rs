@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule, RuleError};
 
+use crate::binfmt::boot_hook::HookState;
 use crate::binfmt::boot_reader::{ReaderProblem, find_reader_problem};
 use crate::binfmt::boot_sysctl::{SwitchOffLine, find_switch_off_lines};
+use crate::binfmt::init_system::InitSystem;
 use crate::error::Result;
 use crate::host::{self, Host};
 use crate::paths::BINFMT_D;
@@ -91,6 +93,8 @@ pub struct Boot {
     pub refused: Vec<RefusedLine>,
     /// The reason why nothing reads binfmt.d at boot.
     pub reader_problem: Option<ReaderProblem>,
+    /// The state of this tool's boot hook; `None` where binfmt.d is read.
+    pub hook: Option<HookState>,
     /// Settings of sysctl that switch the table or entries off.
     pub switch_off: Vec<SwitchOffLine>,
 }
@@ -122,6 +126,12 @@ impl Boot {
             boot.rule.name.as_bytes() == name || arch.headers().iter().any(|head| boot.rule.matches(head))
         };
         self.accepted_rules().filter(is_later).find(takes)
+    }
+
+    /// Returns the reason why the machine does not register its entries at boot: nothing reads binfmt.d, and no boot hook
+    /// is installed.
+    pub fn find_problem(&self) -> Option<&ReaderProblem> {
+        self.reader_problem.as_ref().filter(|_| !self.hook.as_ref().is_some_and(HookState::is_installed))
     }
 
     /// Returns the rules that the kernel accepts at boot.
@@ -171,8 +181,10 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
         }
     }
     rules.extend(read_update_binfmts(host)?);
-    let (reader_problem, switch_off) = (find_reader_problem(host)?, find_switch_off_lines(host)?);
-    Ok(Boot { rules, refused, reader_problem, switch_off })
+    let init = InitSystem::detect(host);
+    let reader_problem = find_reader_problem(host, &init)?;
+    let hook = reader_problem.is_some().then(|| HookState::inspect(host, &init));
+    Ok(Boot { rules, refused, reader_problem, hook, switch_off: find_switch_off_lines(host)? })
 }
 
 /// Parses the rules in a file of binfmt.d.

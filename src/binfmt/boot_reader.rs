@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::binfmt::init_system::InitSystem;
 use crate::error::Result;
 use crate::host::Host;
 use crate::sanitize::AsText as _;
@@ -29,8 +30,8 @@ const UNIT_DIRS: [&str; 6] = [
     "/lib/systemd/system",
 ];
 
-/// Names of first processes that are not systemd and do not start its units.
-const OTHER_INITS: [&str; 6] = ["init", "openrc-init", "runit", "s6-svscan", "dinit", "finit"];
+/// The reader of Chimera's dinit, which its service `early-binfmt` starts (chimera-linux/dinit-chimera, `meson.build`).
+const DINIT_READER: &str = "/usr/lib/dinit.d/early/helpers/binfmt";
 
 /// The reason why nothing will read binfmt.d at the next boot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +39,8 @@ pub enum ReaderProblem {
     /// No reader is installed.
     #[error("nothing on this system reads /etc/binfmt.d at boot (systemd's or OpenRC's binfmt service would)")]
     NotInstalled,
-    /// Another init than systemd runs, and only systemd's reader is installed.
-    #[error("only systemd reads /etc/binfmt.d here, and {0} started this machine instead of systemd")]
+    /// Another init system than systemd is used, and only systemd's reader is installed.
+    #[error("only systemd reads /etc/binfmt.d here, and {0} starts this machine instead of systemd")]
     OtherInit(String),
     /// The unit is masked by this file: a link to /dev/null, or an empty file.
     #[error("{UNIT} is masked by {}", .0.as_text())]
@@ -89,36 +90,31 @@ impl ReaderProblem {
     }
 }
 
-/// Finds the reason why nothing will read binfmt.d at boot. `None` if a reader is installed and no file keeps it from
-/// being started.
-pub(super) fn find_reader_problem(host: &Host) -> Result<Option<ReaderProblem>> {
-    let has_systemd = SYSTEMD_BINFMT.iter().any(|path| host.exists(Path::new(path)));
+/// Finds the reason why nothing will read binfmt.d at boot. A reader counts only if the init system starts it: Debian
+/// keeps the files of systemd beside sysvinit. `None` if a reader is installed and no file keeps it from being started.
+pub(super) fn find_reader_problem(host: &Host, init: &InitSystem) -> Result<Option<ReaderProblem>> {
+    let has_systemd = has_systemd_reader(host);
     let has_openrc = host.exists(Path::new(OPENRC_SCRIPT));
-    let openrc =
-        || -> Result<Option<ReaderProblem>> { Ok((!is_in_runlevel(host)?).then_some(ReaderProblem::NotInRunlevel)) };
-    if !has_systemd {
-        return if has_openrc { openrc() } else { Ok(Some(ReaderProblem::NotInstalled)) };
+    match init {
+        InitSystem::Systemd | InitSystem::Unknown if has_systemd => find_systemd_problem(host),
+        InitSystem::OpenRc | InitSystem::Unknown if has_openrc => {
+            Ok((!is_in_runlevel(host)?).then_some(ReaderProblem::NotInRunlevel))
+        }
+        InitSystem::Dinit if host.exists(Path::new(DINIT_READER)) => Ok(None),
+        InitSystem::Systemd | InitSystem::Unknown => Ok(Some(ReaderProblem::NotInstalled)),
+        _ if !has_systemd => Ok(Some(ReaderProblem::NotInstalled)),
+        other => Ok(Some(ReaderProblem::OtherInit(other.to_string()))),
     }
-    if let Some(init) = other_init(host) {
-        return if has_openrc { openrc() } else { Ok(Some(ReaderProblem::OtherInit(init))) };
-    }
-    find_systemd_problem(host)
+}
+
+/// Whether the reader of systemd is installed.
+pub(super) fn has_systemd_reader(host: &Host) -> bool {
+    SYSTEMD_BINFMT.iter().any(|path| host.exists(Path::new(path)))
 }
 
 fn is_in_runlevel(host: &Host) -> Result<bool> {
     let runlevels = Path::new(OPENRC_RUNLEVELS);
     Ok(host.list_dir(runlevels)?.iter().any(|level| host.exists(&runlevels.join(level).join("binfmt"))))
-}
-
-/// Returns the name of the first process if another init than systemd runs here. In a container the first process may
-/// be any program, which says nothing.
-fn other_init(host: &Host) -> Option<String> {
-    // sd_booted(3)
-    if !host.is_live() || host.exists(Path::new("/run/systemd/system")) {
-        return None;
-    }
-    let name = host.read_lossy(Path::new("/proc/1/comm"))?.trim().to_owned();
-    OTHER_INITS.contains(&name.as_str()).then_some(name)
 }
 
 fn find_systemd_problem(host: &Host) -> Result<Option<ReaderProblem>> {

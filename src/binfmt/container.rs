@@ -74,16 +74,15 @@ impl Container {
             return Ok(());
         }
         let kind = &self.kind;
+        // `run` needs a table of its own.
+        let run = format!("; for one command in this container: {}", command::tool("run -s SYSTEM -- COMMAND"));
+        let run = if host::env::kernel_release().1 >= (6, 7) { run } else { String::new() };
         Err(Error::Unsupported {
             what: format!(
                 "this container ({kind}) is in a user namespace: the kernel would give it a table of its own, whose \
                  entries work only in this container"
             ),
-            hint: format!(
-                "start the container as root (sudo podman run --privileged …), or register on the host; for one \
-                   command in this container: {}",
-                command::tool("run -s SYSTEM -- COMMAND")
-            ),
+            hint: format!("start the container as root (sudo podman run --privileged …), or register on the host{run}"),
         })
     }
 

@@ -87,5 +87,9 @@ mod tests {
         assert_eq!(names(table(all, false, true)), ["x"]);
         assert!(names(table(all, true, true)).is_empty());
         assert!(names(table(":y:E::exe::/bin/p:", true, false)).is_empty());
+        // The interpreter is compared by its path, too.
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let own = find_harmful_entries(&table(&format!(":z:E::toml::{path}:"), true, false), &machine);
+        assert_eq!(own.get("z"), Some(&Harm::TakesItself));
     }
 }

@@ -5,13 +5,16 @@
 
 pub mod access;
 pub mod boot;
+pub mod boot_hook;
 pub mod boot_reader;
 pub mod boot_sysctl;
 pub mod container;
 pub mod harm;
 pub mod in_memory;
+pub mod init_system;
 pub mod native;
 pub mod probe;
+pub mod selinux;
 pub mod shell;
 pub mod table;
 pub mod userns;

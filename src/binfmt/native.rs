@@ -130,7 +130,9 @@ fn try_in_empty_table(arch: &'static Arch) -> LoaderSupport {
         ProbeResult::Ran(_) => LoaderSupport::Yes,
         ProbeResult::Refused(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) => LoaderSupport::No,
         ProbeResult::Refused(e) => LoaderSupport::Unknown(e.to_string()),
-        ProbeResult::Failed(why) | ProbeResult::NotRun(why) => LoaderSupport::Unknown(why),
+        ProbeResult::Failed(why) | ProbeResult::JitRefused(why) | ProbeResult::NotRun(why) => {
+            LoaderSupport::Unknown(why)
+        }
     }
 }
 

@@ -129,7 +129,11 @@ impl Shell {
     /// Returns the command that makes a file of the machine consist of one line.
     pub fn write_line_command(&self, line: &str, file: &Path) -> String {
         let (line, path) = (shell_quote(line), self.quote_path(file));
-        if self.is_root { format!("echo {line} > {path}") } else { format!("echo {line} | sudo tee {path}") }
+        match self.place {
+            ShellPlace::Run => format!("{OUTSIDE}echo {line} | sudo tee {path}"),
+            _ if self.is_root => format!("echo {line} > {path}"),
+            _ => format!("echo {line} | sudo tee {path}"),
+        }
     }
 
     /// Returns the commands that put a table in force whose `status` is "disabled". `harmful` are the entries that must
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(lines(&shell), [run, &unregister, &outside[1], "# outside of run: echo -1 | sudo tee x"]);
         // With --map-root the table can be changed, and nothing else.
         shell.is_root = true;
+        assert_eq!(shell.write_line_command("a", Path::new("/etc/x")), "# outside of run: echo a | sudo tee /etc/x");
         assert_eq!(lines(&shell), [run, &unregister, &outside[1], "echo -1 > x"]);
         shell.place = ShellPlace::RunOfRoot;
         assert_eq!(lines(&shell), [run, "# outside of run: binfmt-nix unregister arm", "reboot", "echo -1 > x"]);

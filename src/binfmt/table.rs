@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Entry, Rule};
 use nix::errno::Errno;
 
+use crate::binfmt::selinux::Selinux;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::sanitize::{AsText as _, bytes_of, text_of_bytes};
@@ -169,7 +170,10 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
     let line = rule.to_line()?;
     if let Err(e) = host.write_kernel_file(&entry_path("register"), &line) {
         let line = text_of_bytes(&line);
-        let why = describe_refusal(&e);
+        let mut why = describe_refusal(&e);
+        if e.kind() == io::ErrorKind::PermissionDenied && Selinux::read(host).is_enforcing {
+            why.push_str(", or SELinux forbids it");
+        }
         return Err(Error::Refused { name, why, line });
     }
     let text = match read_entry_file(host, &entry_path(&name)) {

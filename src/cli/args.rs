@@ -206,6 +206,17 @@ pub struct UnregisterArgs {
     pub dry_run: bool,
 }
 
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// Change nothing; exit 3 if an entry is missing
+    #[arg(long)]
+    pub check: bool,
+    /// Wait at most SECONDS for another binfmt-nix to finish
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+}
+
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {

@@ -86,6 +86,7 @@ impl Command {
             Self::Unregister(args) => !args.dry_run,
             Self::Doctor(args) => args.fix,
             Self::Cache(args) => args.what.is_some(),
+            Self::Restore(args) => !args.check,
             Self::Fetch(_) => true,
             _ => false,
         }
@@ -100,6 +101,9 @@ pub enum Command {
     /// Installs an emulator, registers it with the kernel, runs a program of the system in an empty chroot to prove
     /// that it works, writes a boot rule, so that the registration survives a restart, and adds the system to
     /// nix.conf. If a step fails, the steps before it are undone. Repeating the command changes nothing.
+    ///
+    /// Where nothing reads boot rules at boot, as with sysvinit or runit, the init system is set up to start
+    /// binfmt-nix-restore(8). If that is not possible, the exit status is 3.
     ///
     /// Another tool's entry that works as well as ours would is used instead of a new one. One that does not is an
     /// error, unless --force is given.
@@ -132,6 +136,17 @@ pub enum Command {
     /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
     /// end.
     Unregister(UnregisterArgs),
+    /// Register entries again that a restart has removed
+    ///
+    /// Reads what register recorded, mounts the kernel's table if needed, and registers the entries that are missing. It
+    /// needs no network, changes nothing of Nix, and starts no program. Systems without a boot rule (--no-persist) are
+    /// left out, and so are files that were changed.
+    ///
+    /// Where nothing reads /etc/binfmt.d at boot, register lets the init system start this command: by a script of
+    /// sysvinit, OpenRC, runit or BusyBox, by a unit where systemd-binfmt is missing or masked, by the boot command of
+    /// WSL, or by cron. unregister removes that.
+    #[command(hide = true)]
+    Restore(RestoreArgs),
     /// Run one command with emulation, as any user, without root
     ///
     /// Creates a user namespace and a mount namespace, mounts a binfmt_misc table in them, registers QEMU there, enters

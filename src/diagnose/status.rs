@@ -38,6 +38,8 @@ pub struct StatusReport {
     pub systems: Vec<SystemStatus>,
     /// The entries of other tools that run no system's programs: files of Java, Wine, WebAssembly and others.
     pub other_entries: Vec<OtherEntry>,
+    /// What registers the entries again at boot.
+    pub boot: BootStatus,
     /// Whether a file or an entry that this tool made belongs to no registered system: a run is in progress, was
     /// interrupted, or could not remove everything. Running the same command again completes the run;
     /// `unregister all` removes the rest, or reports what remains.
@@ -46,6 +48,27 @@ pub struct StatusReport {
     pub holder: Option<String>,
     /// The nix-daemon that `register` could not restart, and that still has its old settings; null if there is none.
     pub outdated_daemon: Option<OutdatedDaemon>,
+}
+
+/// What registers entries at boot.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BootStatus {
+    /// The file with which the init system starts `binfmt-nix restore`; null where /etc/binfmt.d is read, or no such
+    /// file is complete.
+    pub hook: Option<String>,
+    /// The reason why nothing registers the entries at boot; null if something does, or if no boot is known: in a
+    /// container, or in a user namespace.
+    pub problem: Option<String>,
+}
+
+impl BootStatus {
+    fn gather(facts: &Facts) -> Self {
+        let installed = facts.boot.hook.as_ref().filter(|state| state.is_installed());
+        let hook = installed.and_then(|state| state.hook.as_ref().ok().map(ToString::to_string));
+        let problem = facts.boot.find_problem().filter(|_| facts.survives_boot);
+        Self { hook, problem: problem.map(ToString::to_string) }
+    }
 }
 
 /// The state of one system.
@@ -114,6 +137,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
         version: 1,
         systems,
         other_entries: list_other_entries(&facts.table),
+        boot: BootStatus::gather(facts),
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
         outdated_daemon: facts.receipt.running_outdated_daemon().cloned(),
@@ -125,7 +149,10 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let is_needed = |record: &Record| match (&record.target, &record.made) {
         (Some(target), _) => systems.contains_key(target),
-        (None, Artifact::Include { .. } | Artifact::File { .. }) => systems.values().any(System::configures_nix),
+        (None, Artifact::Include { .. }) => systems.values().any(System::configures_nix),
+        (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => {
+            systems.values().any(System::configures_nix)
+        }
         (None, _) => !systems.is_empty(),
     };
     let has_orphans = facts.records().any(|(record, state)| *state == RecordState::Unchanged && !is_needed(record));
@@ -134,8 +161,7 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
 
 /// Whether temporary files exist, which the next run that changes something removes.
 fn has_stale_files(host: &Host) -> bool {
-    let dirs = paths::home_dirs().into_iter().chain(Path::new(paths::RECEIPT_DIR).parent());
-    dirs.into_iter().any(|dir| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty()))
+    paths::written_dirs().any(|dir| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty()))
 }
 
 fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {

@@ -169,6 +169,13 @@ impl Dir {
         Ok(rustix::fs::linkat(&self.file, name, &self.file, second, AtFlags::empty())?)
     }
 
+    /// Creates the symbolic link `name`. Fails if the name exists.
+    pub(super) fn make_link(&self, name: &OsStr, target: &Path) -> io::Result<()> {
+        failpoint::begin_change("symlink", &self.path_of(name))?;
+        rustix::fs::symlinkat(target, &self.file, name)?;
+        self.sync_dir()
+    }
+
     /// Removes the entry `name`, which must not be a directory.
     pub(super) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
         failpoint::begin_change("unlink", &self.path_of(name))?;

@@ -61,7 +61,7 @@ impl Host {
         let (parent, dir) = self.open_parent_checked(path)?;
         let temp = staging::unique_name();
         let filled = parent.make_dir(&temp).and_then(|created| {
-            super::write::replace_file(&created, OsStr::new(name), bytes)?;
+            super::write::replace_file(&created, OsStr::new(name), bytes, super::write::NEW_FILE)?;
             parent.rename(&temp, dir)
         });
         filled.map_err(|e| {

@@ -1,6 +1,7 @@
 //! Facts about this process: its program, its user, its environment variables, and the kernel that it runs on.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,6 +10,11 @@ use super::FileId;
 /// Returns the identity of the program file of this process.
 pub fn own_file_id() -> io::Result<FileId> {
     std::fs::metadata("/proc/self/exe").map(|meta| FileId::from_metadata(&meta))
+}
+
+/// Opens the program file of this process, whatever its path leads to by now.
+pub fn open_own_program() -> io::Result<File> {
+    super::procfs::open_executable(std::process::id()).map(|(file, _)| file)
 }
 
 /// All variables of the caller's environment that this program reads. No other one is read: `var_os` has no value

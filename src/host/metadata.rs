@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
-use super::Host;
 use super::mount::parse_mountinfo_line;
+use super::{FileId, Host};
 
 impl Host {
     /// Returns the mount point of the file system that holds `path` if it is mounted noexec.
@@ -40,6 +40,16 @@ impl Host {
     /// Returns the namespace of this kind ("mnt", "pid") that a process is in, such as `mnt:[4026531841]`.
     pub fn namespace_link(&self, process: &str, kind: &str) -> Option<PathBuf> {
         std::fs::read_link(self.real_path(Path::new("/proc")).join(process).join("ns").join(kind)).ok()
+    }
+
+    /// Whether this process has another root directory than the first process, as in a chroot. `false` if only root may
+    /// know it (proc(5), `/proc/PID/root`).
+    pub fn is_in_chroot(&self) -> bool {
+        let [first, own] = ["/proc/1/root", "/"].map(|path| std::fs::metadata(self.real_path(Path::new(path))).ok());
+        match (first, own) {
+            (Some(first), Some(own)) => FileId::from_metadata(&first) != FileId::from_metadata(&own),
+            _ => false,
+        }
     }
 
     /// Whether this process is in the initial namespaces of the machine. Their numbers are fixed (Linux's

@@ -37,6 +37,13 @@ pub fn run_program(program: &Path, args: &[&str]) -> io::Result<ProcessOutput> {
     run_with_timeout(clean_command(program).args(args), TIMEOUT)
 }
 
+/// Runs a program without output until it exits, or kills it after 30 seconds. Its exit status is ignored.
+pub(super) fn run_quietly(program: &Path, args: &[&str]) -> io::Result<()> {
+    let mut command = clean_command(program);
+    let mut child = command.args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    wait_for_exit(&mut child, later(TIMEOUT)).map(drop)
+}
+
 /// Replaces this process by the program on its standard input. Returns only if that fails.
 pub fn exec_stdin(args: &[&str]) -> io::Error {
     Command::new("/proc/self/fd/0").args(args).exec()

@@ -62,7 +62,7 @@ pub fn read_process_string(pid: u32, address: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a process waits in write(2) or writev(2) on its standard output. Returns `None` if this process may not know
+/// Whether a process waits in write(2), or a call like it, on its standard output. Returns `None` if this process may not know
 /// what it waits for, or if the kernel does not show it (proc_pid_syscall(5)).
 pub fn is_writing_to_stdout(pid: u32) -> Option<bool> {
     match std::fs::read_to_string(proc_path(pid, "syscall")) {
@@ -83,7 +83,9 @@ fn parse_syscall(text: &str) -> Option<(i64, u64)> {
 fn is_write(number: i64) -> bool {
     /// write(2) of 32-bit programs, on x86 and on Arm.
     const COMPAT_WRITE: i64 = 4;
-    [nix::libc::SYS_write, nix::libc::SYS_writev, COMPAT_WRITE].contains(&number)
+    // All of them take the file first.
+    let calls = [nix::libc::SYS_write, nix::libc::SYS_writev, nix::libc::SYS_pwritev2, nix::libc::SYS_sendfile];
+    calls.contains(&number) || [nix::libc::SYS_vmsplice, COMPAT_WRITE].contains(&number)
 }
 
 /// Returns the children of a process. They are unknown on kernels without `CONFIG_PROC_CHILDREN`.

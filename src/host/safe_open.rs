@@ -63,6 +63,34 @@ impl Host {
         Err(Error::io("follow the links to", &self.real_path(path), Errno::LOOP.into()))
     }
 
+    /// Returns the path that `path` leads to if the tree were the root directory: an absolute symbolic link leads to a file
+    /// of the tree. `None` if nothing is there. Nothing is opened, and nothing is checked.
+    pub fn follow_links_in_tree(&self, path: &Path) -> Option<PathBuf> {
+        let mut current = PathBuf::from("/");
+        let mut remaining = components(path);
+        let mut links = 0_u32;
+        while let Some(name) = remaining.pop() {
+            if name == ".." {
+                current.pop();
+                continue;
+            }
+            let next = current.join(&name);
+            let Some(target) = self.read_link(&next) else {
+                current = next;
+                continue;
+            };
+            links = links.saturating_add(1);
+            if links > MAX_LINKS {
+                return None;
+            }
+            if target.is_absolute() {
+                current = PathBuf::from("/");
+            }
+            remaining.extend(components(&target));
+        }
+        self.exists(&current).then_some(current)
+    }
+
     /// Opens the regular file `below` in the directory `dir`, whose content another user may control: no symbolic link
     /// below `dir` is followed.
     pub fn open_without_links(&self, dir: &Path, below: &Path) -> io::Result<File> {

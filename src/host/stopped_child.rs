@@ -54,8 +54,8 @@ impl StoppedChild {
 
     /// Waits until the child, or a child of it, is stopped by its first write to stdout while it executes another file
     /// than `not`, and opens that file. An interpreter may start other programs before that, so the file is the one that
-    /// writes. Where the kernel does not show what a process waits for, the first file is taken. Returns `None` if the
-    /// child ended first.
+    /// writes. Where the kernel does not show what a process waits for, and if no process is seen to wait for room in
+    /// its stdout, the first file is taken. Returns `None` if the child ended first.
     pub fn wait_for_program(&mut self, not: FileId) -> io::Result<Option<RunningProgram>> {
         let deadline = deadline();
         loop {
@@ -66,7 +66,8 @@ impl StoppedChild {
                 return Ok(None);
             }
             if Instant::now() > deadline {
-                return Err(io::ErrorKind::TimedOut.into());
+                let first = open_program(self.child.id(), not);
+                return first.map(Some).ok_or_else(|| io::ErrorKind::TimedOut.into());
             }
             std::thread::sleep(Duration::from_micros(200));
         }

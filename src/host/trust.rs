@@ -77,6 +77,14 @@ impl Host {
         process::run_program(path, args).map_err(|e| Error::io("run", path, e))
     }
 
+    /// Like [`Host::run_trusted_program`], without its output. The policy of SELinux denies some programs to write to a
+    /// memory file of this process (seen with restorecon and Debian's policy).
+    pub fn run_trusted_quietly(&self, program: &str, args: &[&str]) -> crate::error::Result<()> {
+        let path = Path::new(program);
+        self.open_trusted_through_links(path)?;
+        process::run_quietly(path, args).map_err(|e| Error::io("run", path, e))
+    }
+
     /// Returns the reason if creating `path` is not safe: an existing directory above it, or a symbolic link on the
     /// way, can be changed by a user other than root.
     pub fn check_creation_trust(&self, path: &Path) -> crate::error::Result<Option<TrustError>> {

@@ -13,6 +13,9 @@ use super::staging::{Backup, StagedFile, StagedProgram, TempName};
 use super::{Host, failpoint};
 use crate::error::{Error, Result};
 
+/// Mode of a new file.
+pub(super) const NEW_FILE: u32 = 0o644;
+
 impl Host {
     /// Creates an empty staged file in the logical directory `dir`.
     pub fn stage_file(&self, dir: &Path) -> Result<StagedFile> {
@@ -46,8 +49,19 @@ impl Host {
     /// Replaces or creates a file: writes a temporary file, then fchmod, fsync, rename, and fsync of the directory. An
     /// existing file's mode, owner and extended attributes are kept; a new file has mode 0644.
     pub fn write_atomic(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_atomic_as(path, bytes, NEW_FILE)
+    }
+
+    /// Like [`Host::write_atomic`], but a new file has this mode.
+    pub fn write_atomic_as(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let (dir, name) = self.open_parent_checked(path)?;
-        replace_file(&dir, name, bytes).map_err(|e| Error::io("write", &self.real_path(path), e))
+        replace_file(&dir, name, bytes, mode).map_err(|e| Error::io("write", &self.real_path(path), e))
+    }
+
+    /// Creates a symbolic link. Fails if the path exists.
+    pub fn make_link(&self, path: &Path, target: &Path) -> Result<()> {
+        let (dir, name) = self.open_parent_checked(path)?;
+        dir.make_link(name, target).map_err(|e| Error::io("create the link", &self.real_path(path), e))
     }
 
     /// Opens a file that is written in pieces, and creates it with mode 0600 if it is missing. A symbolic link, a file
@@ -74,7 +88,7 @@ impl Host {
     pub fn restore_selinux_label(&self, path: &Path) {
         if self.is_live() && self.exists(Path::new("/sys/fs/selinux/enforce")) {
             // Without restorecon the file has the label of its directory, which is the default.
-            drop(self.run_trusted_program("/usr/sbin/restorecon", &["-F", &path.to_string_lossy()]));
+            drop(self.run_trusted_quietly("/usr/sbin/restorecon", &["-F", &path.to_string_lossy()]));
         }
     }
 
@@ -88,7 +102,7 @@ impl Host {
     }
 }
 
-pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8], new_mode: u32) -> io::Result<()> {
     let previous = match dir.open_file(name) {
         Ok(file) => Some(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -96,7 +110,7 @@ pub(super) fn replace_file(dir: &Dir, name: &OsStr, bytes: &[u8]) -> io::Result<
     };
     let (mut temp, mut file) = TempName::create_file(dir.try_clone()?)?;
     failpoint::write_all(&mut file, bytes, &dir.path_of(name))?;
-    let mut mode = 0o644;
+    let mut mode = new_mode;
     if let Some(previous) = previous {
         let meta = previous.metadata()?;
         mode = meta.mode() & 0o7777;

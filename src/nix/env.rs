@@ -52,15 +52,20 @@ pub fn is_daemon_outside_of_run(host: &Host) -> bool {
     is_of_root && Shell::for_host(host).place == ShellPlace::Run
 }
 
-/// Says that a nix-daemon outside of `run` does not build for these systems, and what does. `as_root` says that Nix runs
-/// as root of the namespace: it would then look for build users, which only the machine's root may use.
-pub fn describe_daemon_outside(systems: &[&str], as_root: bool) -> String {
-    let option = if as_root { " --option build-users-group ''" } else { "" };
+/// Says that a nix-daemon outside of `run` does not build for these systems. [`own_store_command`] builds inside.
+pub fn describe_daemon_outside(systems: &[&str]) -> String {
     format!(
-        "the nix-daemon is outside of run, and does not build for {}. Inside, Nix builds in a store of your own: nix-build \
-         --store ~/store{option} FILE. The daemon builds for systems that are registered on the machine itself",
+        "the nix-daemon is outside of run, and does not build for {}: it builds for systems that are registered on the \
+         machine itself. Inside, Nix builds in a store of your own",
         systems.join(" ")
     )
+}
+
+/// Returns the command that builds inside of `run`. `as_root` says that Nix runs as root of the namespace: it would then
+/// look for build users, which only the machine's root may use.
+pub fn own_store_command(as_root: bool) -> String {
+    let option = if as_root { " --option build-users-group ''" } else { "" };
+    format!("nix-build --store ~/store{option} FILE")
 }
 
 /// Returns the variables with which rootless podman and buildah use the current namespace as if they had created it

@@ -14,5 +14,6 @@ pub mod plan;
 pub mod receipt;
 pub mod report;
 pub mod request;
+pub mod restore;
 pub mod unregister;
 pub mod watch;

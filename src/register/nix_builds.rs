@@ -46,7 +46,10 @@ pub fn build_with_nix(host: &Host, systems: &[&'static Arch]) -> NixBuilds {
     let is_root = host::env::effective_ids().0 == 0;
     for arch in systems {
         if run.emulates(arch) {
-            result.untried.push((arch.target, env::describe_daemon_outside(arch.nix_systems, is_root)));
+            let command = env::own_store_command(is_root);
+            result
+                .untried
+                .push((arch.target, format!("{}: {command}", env::describe_daemon_outside(arch.nix_systems))));
             continue;
         }
         match (derivation_of(arch), &user) {

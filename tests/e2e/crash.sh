@@ -165,6 +165,6 @@ registers_and_unregisters() {
 # Cleans up after a failed recovery, so that the next one starts from a clean machine.
 wipe() {
     ! mounted || umount "$table"
-    rm -rf "${emulator%/*}" /var/lib/binfmt-nix /etc/binfmt.d/{,.}*binfmt-nix* /etc/nix/{,.}binfmt-nix*
+    rm -rf "${emulator%/bin/*}" /var/lib/binfmt-nix /etc/binfmt.d/{,.}*binfmt-nix* /etc/nix/{,.}binfmt-nix*
     sed -i /binfmt-nix/d /etc/nix/nix.conf
 }

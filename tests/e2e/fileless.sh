@@ -21,7 +21,7 @@ in_memory() {
 }
 
 nothing_written() {
-    [ ! -e /var/lib/binfmt-nix ] && [ ! -e "${emulator%/*}" ] && [ ! -e /etc/nix/binfmt-nix.conf ] && no_temporary_file
+    [ ! -e /var/lib/binfmt-nix ] && [ ! -e "${emulator%/bin/*}" ] && [ ! -e /etc/nix/binfmt-nix.conf ] && no_temporary_file
 }
 
 no_entry() { [ "$(ls "$table")" = $'register\nstatus' ]; }

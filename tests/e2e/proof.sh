@@ -34,6 +34,7 @@ proof() {
     check "proof: Nix builds aarch64-linux for the user, too" builds aarch64-linux arm64 aarch64 "${as_joe[@]}"
     check "proof: Nix builds riscv64-linux for the user, too" builds riscv64-linux riscv64 riscv64 "${as_joe[@]}"
     documented_lines "${as_joe[@]}"
+    lines_of_the_doctor "${as_joe[@]}"
     echo 'sandbox = false' >> /etc/nix/nix.conf
     check "proof: the doctor prints the same command" restart_as_the_doctor_prints
     daemon=$(running_daemon)
@@ -136,7 +137,12 @@ documented_lines() {
   };
 }
 END
-    echo '{ outputs = _: { legacyPackages.aarch64-linux = import ./default.nix { system = "aarch64-linux"; }; }; }' > "$pkgs/flake.nix"
+    cat > "$pkgs/flake.nix" << 'END'
+{ outputs = _: rec {
+    legacyPackages.aarch64-linux = import ./default.nix { system = "aarch64-linux"; };
+    packages.aarch64-linux.default = legacyPackages.aarch64-linux.hello;
+}; }
+END
     echo '{"version":2,"flakes":[{"from":{"type":"indirect","id":"nixpkgs"},"to":{"type":"path","path":"'"$pkgs"'"}}]}' \
         > "$home/registry.json"
     chmod -R a+rX "$home"
@@ -145,6 +151,27 @@ END
         check "README: $line" documented_line "$line" "$@"
     done < <(sed -n 's/^    \(nix[- ]build .*aarch64[^|]*\)$/\1/p' "$home/README.md")
     check "README: it has a line for each command of Nix" [ "$number" = 2 ]
+}
+
+# The lines for emulated builds that the doctor prints for a cross build, in a directory with a flake and a default.nix.
+lines_of_the_doctor() {
+    local line number=0
+    # A message that the doctor knows is a finding.
+    "${clean[@]}" "$tool" doctor pkgsCross.aarch64-multiplatform.hello > "$home/lines" || [ $? = 3 ]
+    while read -r line; do
+        number=$((number + 1))
+        check "doctor: $line" line_of_the_doctor "$line" "$@"
+    done < <(sed -n 's/^ *\(nix[- ]build .*aarch64.*\)$/\1/p' "$home/lines")
+    check "doctor: it prints three lines for emulated builds" [ "$number" = 3 ]
+}
+
+line_of_the_doctor() {
+    local line=$1 registry="extra-experimental-features = flakes
+flake-registry = $home/registry.json"
+    shift
+    exits 0 env NIX_CONFIG="$registry" "$@" bash -c "cd && rm -rf work && cp -r '$home/nixpkgs' work && cd work || exit
+        $line
+        [ \"\$(cat result)\" = aarch64 ]"
 }
 
 # The flake is found in a registry without a network. Nix reads that setting only with the feature for flakes, so that it

@@ -131,7 +131,7 @@ refused_by_the_daemon() {
 # Runs the command that status prints.
 builds_as_documented() {
     local file line out
-    line=$(in_run "$@" -s aarch64 -- "$tool" status 2>&1 | sed -n 's/.*store of your own: \(nix-build .* FILE\)\..*/\1/p')
+    line=$(in_run "$@" -s aarch64 -- "$tool" status 2>&1 | sed -n 's/.*store of your own: \(nix-build .* FILE\)$/\1/p')
     [ -n "$line" ] || { echo "status prints no command"; return 1; }
     file=$(derivation aarch64-linux arm64)
     chmod -R a+rX "$home" "$file"

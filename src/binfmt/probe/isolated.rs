@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 
 use binfmt_magic::Arch;
 
-use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe};
+use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe, is_jit_refusal};
 use crate::binfmt::userns::enter::{enter_empty_table, read_limits};
 use crate::binfmt::userns::limits;
 use crate::error::{Error, ExitCode, Result};
@@ -100,6 +100,7 @@ pub(super) fn parse_refusal(status: ExitStatus, complaints: &str) -> ProbeResult
             let refused = errno.map(|errno| ProbeResult::Refused(io::Error::from_raw_os_error(errno)));
             refused.unwrap_or_else(|| if is_own_error { ProbeResult::Failed(why.to_owned()) } else { ended() })
         }
+        _ if is_jit_refusal(complaints) => ProbeResult::JitRefused(complaints.to_owned()),
         _ => ended(),
     }
 }
@@ -179,6 +180,8 @@ mod tests {
         assert!(matches!(&refused, ProbeResult::Refused(e) if e.raw_os_error() == Some(8)), "{refused:?}");
         let ended_by_itself = ended(ExitCode::NotExecutable, "error: cannot run the probe: (os error 8)");
         assert!(matches!(&ended_by_itself, ProbeResult::Failed(why) if why == "cannot run the probe: (os error 8)"));
+        let refused = ended(ExitCode::Failed, "qemu-arm: mprotect of jit buffer: Permission denied");
+        assert!(matches!(&refused, ProbeResult::JitRefused(_)), "{refused:?}");
         let not_run = ended(ExitCode::Unsupported, "error: cannot enter a chroot");
         assert!(matches!(&not_run, ProbeResult::NotRun(why) if why == "cannot enter a chroot"), "{not_run:?}");
     }

@@ -60,6 +60,8 @@ pub enum ProbeResult {
     Refused(io::Error),
     /// The probe was started but did not do its work, for this reason.
     Failed(String),
+    /// The emulator was started, and was not allowed to make its code executable. The text is its message.
+    JitRefused(String),
     /// The probe could not be tried, for this reason.
     NotRun(String),
 }
@@ -73,6 +75,19 @@ pub struct ProbeOutput {
     pub argv0: String,
     /// The text on standard error.
     pub complaints: String,
+}
+
+impl ProbeRun {
+    /// Whether the emulator was not allowed to make its code executable.
+    pub fn is_jit_refused(&self) -> bool {
+        !self.status.success() && is_jit_refusal(&self.complaints)
+    }
+}
+
+/// Whether this is QEMU's message about memory that it could not make executable (`tcg_region_init`, QEMU's
+/// `tcg/region.c`; "qemu-aarch64: mprotect of jit buffer: Permission denied", seen with Debian's policy of SELinux).
+fn is_jit_refusal(complaints: &str) -> bool {
+    complaints.lines().any(|line| line.contains("jit buffer") && line.ends_with("Permission denied"))
 }
 
 /// The file that wrote what a probe prints: usually an emulator.
@@ -137,6 +152,9 @@ pub fn finish_probe(mut child: StoppedChild, probe_path: &Path) -> io::Result<Pr
 
 fn classify_run(program: Option<ProbeProgram>, status: ExitStatus, output: &[u8], complaints: String) -> ProbeResult {
     if !status.success() {
+        if is_jit_refusal(&complaints) {
+            return ProbeResult::JitRefused(complaints);
+        }
         let complaints = if complaints.is_empty() { String::new() } else { format!(": {complaints}") };
         return ProbeResult::Failed(format!("the emulator ended with {status}{complaints}"));
     }

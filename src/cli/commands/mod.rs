@@ -14,6 +14,7 @@ pub mod nix_conf;
 pub mod nix_proof;
 pub mod register;
 pub mod register_in_memory;
+pub mod restore;
 pub mod run;
 pub mod run_format;
 pub mod source;
@@ -58,6 +59,7 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     match &cli.command {
         Command::Register(args) => register::run(args, &host, container.as_ref(), ui),
         Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
+        Command::Restore(args) => restore::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
         Command::Fetch(args) => fetch::run(args, &host, ui),
         Command::Cache(args) => cache::run(args, &host, ui),
@@ -135,8 +137,7 @@ fn acquire_within(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
         };
     }
     let lock = host.lock(paths::LOCK.as_ref(), timeout, &mut waiting)?;
-    let receipts = Path::new(paths::RECEIPT_DIR).parent();
-    for dir in paths::home_dirs().into_iter().chain(receipts) {
+    for dir in paths::written_dirs() {
         host.remove_stale_temp_files(dir)?;
     }
     Ok(lock)
@@ -202,6 +203,8 @@ fn check_permission(host: &Host, rootless: Option<&[String]>) -> Result<()> {
         let systems = if systems == ["--system all"] { "--all".to_owned() } else { systems.join(" ") };
         format!("{} run {systems} -- COMMAND", shell_quote(&text_of(host::env::own_path())))
     };
+    // `run` needs a table of its own (Linux 6.7).
+    let rootless = rootless.filter(|_| kernel_release().1 >= (6, 7));
     Err(Error::NotRoot { line: line_as_root(), rootless: rootless.map(run) })
 }
 

@@ -119,7 +119,7 @@ fn find_working_systems(request: &RegisterRequest, facts: &Facts) -> BTreeSet<&'
     let runs = |arch: &&&'static Arch| match isolated::run_isolated(Isolation::Chroot, arch) {
         ProbeResult::Ran(_) => true,
         ProbeResult::NotRun(_) => matches!(probe::run_direct(arch), ProbeResult::Ran(_)),
-        ProbeResult::Refused(_) | ProbeResult::Failed(_) => false,
+        ProbeResult::Refused(_) | ProbeResult::Failed(_) | ProbeResult::JitRefused(_) => false,
     };
     request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()
 }

@@ -35,7 +35,8 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
         print_status(ui, &status, &facts.shell, args.verbose);
     }
     if let Some(run) = facts.run.as_ref().filter(|_| env::is_daemon_outside_of_run(host)) {
-        ui.print_note(&env::describe_daemon_outside(&run.nix_systems(), facts.shell.is_root));
+        let command = env::own_store_command(facts.shell.is_root);
+        ui.print_note(&format!("{}: {command}", env::describe_daemon_outside(&run.nix_systems())));
     }
     if let Some(Err(why)) = container.map(|container| container.check_is_host_table(host)) {
         ui.print_note(&format!(
@@ -71,6 +72,7 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
         print_systems(ui, status, verbose);
     }
     print_other_entries(ui, &status.other_entries, verbose);
+    print_boot(ui, status, shell, verbose);
     if status.unfinished {
         ui.print_note(&format!(
             "a run of binfmt-nix is in progress, was interrupted, or could not undo everything; repeat its command to \
@@ -91,6 +93,21 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
                 system.system
             ));
         }),
+    }
+}
+
+/// Prints what registers the entries of this tool at boot, where that is not the usual reader of binfmt.d.
+fn print_boot(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
+    let own: Vec<_> = status.systems.iter().filter(|system| system.by == Owner::BinfmtNix && !system.held).collect();
+    if own.is_empty() {
+        return;
+    }
+    if let Some(hook) = status.boot.hook.as_ref().filter(|_| verbose) {
+        ui.print_result(&format!("boot: {hook} starts \"binfmt-nix restore\""));
+    }
+    if let Some(problem) = &status.boot.problem {
+        let doctor = shell.query_command("doctor");
+        ui.print_note(&format!("the entries will be gone after a restart: {problem}; for the repair, run: {doctor}"));
     }
 }
 

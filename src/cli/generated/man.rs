@@ -19,7 +19,7 @@ fn man_pages_have_every_command_and_option() {
     let command = command_line();
     let mut files = BTreeMap::new();
     files.insert(format!("binfmt-nix.{SECTION}"), page(&command, "binfmt-nix"));
-    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+    for command in command.get_subcommands().filter(|command| is_documented(command)) {
         let name = format!("binfmt-nix-{}", command.get_name());
         files.insert(format!("{name}.{SECTION}"), page(command, &name));
     }
@@ -74,10 +74,16 @@ fn page(command: &clap::Command, name: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+/// Whether a command has a place in the manual: every command that the help lists, and those with a page of their own.
+fn is_documented(command: &clap::Command) -> bool {
+    let page = format!("binfmt-nix-{}", command.get_name());
+    !command.is_hide_set() || PAGES.iter().any(|known| known.name == page)
+}
+
 /// Lists the subcommands. A command of the program has its own page; a subcommand of a command is only named.
 fn subcommands(command: &clap::Command) -> Roff {
     let mut roff = Roff::new();
-    let visible: Vec<_> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+    let visible: Vec<_> = command.get_subcommands().filter(|command| is_documented(command)).collect();
     if !visible.is_empty() {
         roff.control("SH", ["COMMANDS"]);
     }

@@ -44,7 +44,11 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
     (
         "FILES",
         &[
-            ("/usr/local/libexec/binfmt-nix/qemu-TARGET", "The emulators."),
+            ("/usr/local/libexec/binfmt-nix/bin/qemu-TARGET", "The emulators."),
+            (
+                "/usr/local/libexec/binfmt-nix/bin/binfmt-nix",
+                "A copy of the program, where nothing reads /etc/binfmt.d at boot: see binfmt-nix-restore(8).",
+            ),
             (
                 "/proc/sys/fs/binfmt_misc/qemu-TARGET",
                 "The kernel's entries; binfmt-nix-TARGET where --force put one above another tool's, or QEMU is in memory.",
@@ -108,7 +112,7 @@ const EXPLAIN_NIX_BUILD: &str =
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
-pub(super) const PAGES: [Page; 12] = [
+pub(super) const PAGES: [Page; 13] = [
     Page {
         name: "binfmt-nix",
         examples: &[
@@ -211,6 +215,29 @@ pub(super) const PAGES: [Page; 12] = [
             ("See what would be removed:", &["binfmt-nix unregister all --dry-run"]),
         ],
         see: &["binfmt-nix-register(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-restore",
+        exit: &[("3", "An entry could not be registered; with --check: an entry is missing.")],
+        examples: &[
+            ("Register what a restart has removed:", &["sudo binfmt-nix restore"]),
+            ("Ask whether an entry is missing:", &["binfmt-nix restore --check"]),
+        ],
+        more: &[(
+            "BOOT HOOKS",
+            &[
+                "sysvinit, and Debian's runit: /etc/init.d/binfmt-nix with links in /etc/rc2.d to /etc/rc5.d. Where startpar starts the scripts, insserv is run, because startpar ignores links of scripts that are not in its list.",
+                "OpenRC without its binfmt service in a runlevel: /etc/init.d/binfmt-nix with a link in /etc/runlevels/default.",
+                "Void's runit: /etc/runit/core-services/90-binfmt-nix.sh.",
+                "BusyBox with Buildroot's rcS: /etc/init.d/S99binfmt-nix.",
+                "systemd without a working systemd-binfmt: /etc/systemd/system/binfmt-nix.service, wanted by multi-user.target.",
+                "WSL without systemd: a command below [boot] in /etc/wsl.conf, unless there is one.",
+                "Elsewhere: /etc/cron.d/binfmt-nix, if Debian's cron or cronie is installed. If nothing is possible, register exits with status 3 and gives the reason.",
+                "A hook starts /usr/bin/binfmt-nix if register was run by it and only root can change it, and otherwise a copy, /usr/local/libexec/binfmt-nix/bin/binfmt-nix.",
+            ],
+        )],
+        see: &["binfmt-nix-register(8)", "binfmt.d(5)"],
         ..NOTHING
     },
     Page {

@@ -15,11 +15,13 @@ use crate::diagnose::{doctor, explain, verify};
 use crate::error::ErrorReport;
 use crate::register::receipt::Receipt;
 use crate::register::report::Report;
+use crate::register::restore::RestoreReport;
 
 #[test]
 fn schemas_match_the_documents() {
     let files = [
         schema::<Report>("register", "The result of register and unregister"),
+        schema::<RestoreReport>("restore", "The result of restore"),
         schema::<ErrorReport>("error", "The error that ended a command"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
         schema::<StatusReport>("status", "The result of status"),

@@ -6,6 +6,7 @@ use binfmt_magic::{Arch, Entry, RuleError};
 
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::boot::{BootRule, LineRefusal};
+use crate::binfmt::boot_hook::HookState;
 use crate::binfmt::boot_sysctl::SwitchOffLine;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::flags::has_file;
@@ -16,6 +17,7 @@ use crate::sanitize::{AsText as _, shell_quote, text_of_bytes};
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "not-persistent", urgency: Urgency::Fragile, run: check_not_persistent },
     Check { id: "boot-reader-off", urgency: Urgency::Fragile, run: check_reader },
+    Check { id: "boot-hook-changed", urgency: Urgency::Fragile, run: check_hook },
     Check { id: "boot-switched-off", urgency: Urgency::Fragile, run: check_switch_off },
     Check { id: "boot-line-refused", urgency: Urgency::Fragile, run: check_refused_lines },
     Check { id: "boot-name-twice", urgency: Urgency::Fragile, run: check_names },
@@ -64,9 +66,13 @@ fn is_in_boot_rules(snapshot: &Snapshot, name: &[u8]) -> bool {
 /// being started. Debian's and Fedora's unit is static, so it is switched off by a mask or a drop-in. A machine without
 /// such rules needs no reader.
 fn check_reader(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(problem) = snapshot.boot.reader_problem.as_ref().filter(|_| has_own_boot(snapshot)) else {
+    let Some(problem) = snapshot.boot.find_problem().filter(|_| has_own_boot(snapshot)) else {
         return Vec::new();
     };
+    // Another check reports an incomplete hook.
+    if snapshot.boot.hook.as_ref().is_some_and(is_incomplete) {
+        return Vec::new();
+    }
     let foreign = Arch::ALL.iter().filter(|arch| !snapshot.natives.contains(arch.target));
     let is_registered =
         |arch: &&Arch| arch.headers().iter().any(|head| snapshot.boot.rules.iter().any(|boot| boot.rule.matches(head)));
@@ -78,18 +84,47 @@ fn check_reader(snapshot: &Snapshot) -> Vec<Occurrence> {
     let mut occurrence = Occurrence { systems: systems.clone(), ..Occurrence::general(problem.to_string(), why) };
     let commands = problem.repair(&|path| snapshot.shell.quote_path(path));
     if snapshot.environment.wsl {
-        let why = format!("{why}. On WSL its reader also removes the entry that runs Windows programs");
-        let line = format!("# in /etc/wsl.conf, below [boot]: command = binfmt-nix register {}", systems.join(" "));
-        return vec![Occurrence { why, ..occurrence }.with_repair(line)];
+        occurrence.why = format!("{why}. On WSL its reader also removes the entry that runs Windows programs");
     }
-    if commands.is_empty() {
-        let line = snapshot.shell.tool_command(format_args!("register {}", systems.join(" ")));
-        return vec![occurrence.with_repair(format!("{line}   # after each restart"))];
+    if commands.is_empty() || snapshot.environment.wsl {
+        return vec![occurrence.with_repair(register_for_boot(snapshot, &systems))];
     }
     for command in commands {
         occurrence = occurrence.with_repair(snapshot.shell.as_root(command));
     }
     vec![occurrence]
+}
+
+/// Returns the command that installs a boot hook or, where none is possible, has to be repeated.
+fn register_for_boot(snapshot: &Snapshot, systems: &[&str]) -> String {
+    let line = snapshot.shell.tool_command(format_args!("register {}", systems.join(" ")));
+    let has_hook = snapshot.boot.hook.as_ref().is_some_and(|state| state.hook.is_ok());
+    if has_hook { line } else { format!("{line}   # after each restart") }
+}
+
+/// Whether only a part of a boot hook exists.
+fn is_incomplete(state: &HookState) -> bool {
+    state.hook.is_ok() && !state.present.is_empty() && !state.missing.is_empty()
+}
+
+/// Parts of the boot hook are missing or were changed since `register` made them: the init system does not start it, or
+/// it starts something else.
+fn check_hook(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let state = snapshot.boot.hook.as_ref().filter(|state| is_incomplete(state) && has_own_boot(snapshot));
+    let Some(state) = state else { return Vec::new() };
+    let systems: Vec<&'static str> = snapshot
+        .registered_systems()
+        .filter(|(_, system)| !system.adopted && is_in_boot_rules(snapshot, system.entry.as_bytes()))
+        .map(|(arch, _)| arch.target)
+        .collect();
+    if systems.is_empty() {
+        return Vec::new();
+    }
+    let missing: Vec<_> = state.missing.iter().map(|path| path.as_text()).collect();
+    let what = format!("the boot hook is not as binfmt-nix made it: {} is missing or was changed", missing.join(", "));
+    let why = "the registered entries are gone after a restart of the machine";
+    let command = register_for_boot(snapshot, &systems);
+    vec![Occurrence { systems, ..Occurrence::general(what, why) }.with_repair(command)]
 }
 
 /// A setting of sysctl writes 0 (off) or -1 (remove) to the table or an entry at boot.

@@ -11,7 +11,7 @@ use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, TrialRun, interpreter_path};
 use crate::diagnose::explain::{InterpreterKind, InterpreterStart, StartResult};
 use crate::paths;
-use crate::paths::EMULATOR_DIR;
+use crate::paths::{EMULATOR_DIR, OWN_DIR};
 use crate::qemu::binary::OLDEST_SUPPORTED;
 use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
@@ -35,6 +35,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { id: "interpreter-label", urgency: Urgency::Fragile, run: check_label },
     Check { id: "interpreter-writable", urgency: Urgency::Danger, run: check_writable },
     Check { id: "qemu-known-bad", urgency: Urgency::Fragile, run: check_known_bad },
+    Check { id: "execmem-denied", urgency: Urgency::Broken, run: check_execmem },
     Check { id: UNEXPLAINED[0].0, urgency: Urgency::Broken, run: check_does_not_run },
     Check { id: UNEXPLAINED[1].0, urgency: Urgency::Fragile, run: check_runs_only_outside },
 ];
@@ -215,11 +216,12 @@ fn check_stale(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// The SELinux type of the interpreter is not one that every confined domain may execute and map. Other types, such as
 /// those of container layers or home directories, give "Permission denied" in some domains
-/// (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`, lima#2627 `nfs_t`). No test machine has
-/// SELinux: tested on facts.
+/// (multiarch/qemu-user-static#117, podman#13667, bottlerocket#4215 `secret_t`, lima#2627 `nfs_t`). systemd-binfmt may not
+/// execute `usr_t`, and then registers nothing at boot (seen with Debian's policy on trixie: `avc: denied { execute }`).
 fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
-    const GOOD: [&str; 5] = ["bin_t", "lib_t", "usr_t", "unconfined_exec_t", "qemu_exec_t"];
-    if !snapshot.environment.selinux {
+    const GOOD: [&str; 4] = ["bin_t", "lib_t", "unconfined_exec_t", "qemu_exec_t"];
+    let selinux = &snapshot.environment.selinux;
+    if !selinux.is_enforcing {
         return Vec::new();
     }
     let occurrences = existing_interpreters(snapshot).filter_map(|(arch, entry, file)| {
@@ -228,14 +230,18 @@ fn check_label(snapshot: &Snapshot) -> Vec<Occurrence> {
             return None;
         }
         let what = format!("{} has the SELinux type {kind} instead of bin_t", display_path(entry));
-        let why = "services and containers may not execute it (\"Permission denied\"), although root's shell can";
-        let occurrence = Occurrence::for_system(arch, what, why);
-        if !is_own_path(snapshot, interpreter_path(entry)) {
-            return Some(occurrence.with_repairs(snapshot.repairs().register(arch, "")));
+        let is_installed = snapshot.shell.real_path(&paths::interpreter_path(arch)) == interpreter_path(entry);
+        let mut why =
+            "services, systemd-binfmt at boot and containers may not execute it (\"Permission denied\"), although \
+                       root's shell can"
+                .to_owned();
+        if !is_installed && !selinux.has_semanage {
+            why.push_str("; semanage is not installed, so a relabel of the file system undoes the repair");
         }
         let path = shell_quote(&interpreter_path(entry).as_text());
-        let line = snapshot.shell.as_root(format_args!("chcon -t bin_t {path}"));
-        Some(occurrence.with_repair(line).with_repairs(snapshot.repairs().register(arch, "")))
+        let commands = selinux.relabel_commands(&path, is_installed);
+        let commands = commands.iter().map(|command| snapshot.shell.as_root(command)).collect();
+        Some(Occurrence::for_system(arch, what, why).with_repairs(commands))
     });
     occurrences.collect()
 }
@@ -266,12 +272,12 @@ fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Whether this tool made the file or directory.
 fn is_own_path(snapshot: &Snapshot, path: &Path) -> bool {
-    path.starts_with(snapshot.shell.real_path(Path::new(EMULATOR_DIR)))
+    path.starts_with(snapshot.shell.real_path(Path::new(OWN_DIR)))
 }
 
 /// Adds the commands that give the directory of emulators and the emulator back to root, and then verify its content.
 fn with_own_directory_fix(snapshot: &Snapshot, arch: &'static Arch, occurrence: Occurrence) -> Occurrence {
-    let paths = [Path::new(EMULATOR_DIR), &paths::interpreter_path(arch)];
+    let paths = [Path::new(OWN_DIR), Path::new(EMULATOR_DIR), &paths::interpreter_path(arch)];
     let paths = paths.map(|path| snapshot.shell.quote_path(path)).join(" ");
     occurrence
         .with_repair(snapshot.shell.as_root(format_args!("chown root:root {paths}")))
@@ -300,6 +306,22 @@ fn check_known_bad(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
+/// QEMU may not make its code executable. The boolean changes what every program of the host may do, so `--fix` does not
+/// set it.
+fn check_execmem(snapshot: &Snapshot) -> Vec<Occurrence> {
+    let selinux = &snapshot.environment.selinux;
+    let refused = |arch: &Arch| snapshot.trials.get(arch.target) == Some(&TrialRun::JitRefused);
+    let emulated = snapshot.emulated_systems();
+    let systems: Vec<_> = emulated.filter(|(arch, _)| refused(arch)).map(|(arch, _)| arch.target).collect();
+    if systems.is_empty() {
+        return Vec::new();
+    }
+    let what = "QEMU was started and may not make its code executable (mprotect: Permission denied)";
+    let why = selinux.describe_execmem().unwrap_or("a security module or a service's settings forbid it");
+    let command = selinux.execmem_command().map(|command| snapshot.shell.as_root(command));
+    vec![Occurrence { systems, ..Occurrence::general(what, why) }.with_repairs(command.into_iter().collect())]
+}
+
 /// A program was started through the entry and did not finish.
 fn check_does_not_run(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences =
@@ -308,7 +330,7 @@ fn check_does_not_run(snapshot: &Snapshot) -> Vec<Occurrence> {
                 let what = format!("a program was started through the entry {} and did not run", entry_name(entry));
                 Some(with_replace_fix(snapshot, arch, entry, Occurrence::for_system(arch, what, why.clone())))
             }
-            TrialRun::Ran | TrialRun::RanStale | TrialRun::RanOutside(_) => None,
+            TrialRun::Ran | TrialRun::RanStale | TrialRun::RanOutside(_) | TrialRun::JitRefused => None,
         });
     occurrences.collect()
 }

@@ -171,13 +171,22 @@ fn find_unconfigured_in_run(snapshot: &Snapshot, nix: &NixSnapshot, arch: &'stat
     let names = arch.nix_systems.join(" ");
     let what = format!("{} programs run inside of run, but Nix refuses builds for {names}", arch.target);
     let why = "run adds its systems to NIX_CONFIG, and the lines are missing here, or a later one replaces them";
-    (!names.is_empty()).then(|| Occurrence::for_system(arch, what, why).with_repair(export_command(arch)))
+    (!names.is_empty()).then(|| Occurrence::for_system(arch, what, why).with_repair(append_command(arch.nix_systems)))
 }
 
-/// Returns the command that adds the lines for a system to `NIX_CONFIG`.
-pub(super) fn export_command(arch: &Arch) -> String {
-    let lines: Vec<String> = conf::platform_lines(arch.nix_systems).iter().map(|line| shell_quote(line)).collect();
-    format!("export {VARIABLE}=\"$(printf '%s\\n' \"${VARIABLE}\" {})\"", lines.join(" "))
+/// Returns the command that adds the lines for systems to the lines of `NIX_CONFIG`.
+pub(super) fn append_command(systems: &[&str]) -> String {
+    export_command(&format!("\"${VARIABLE}\" "), systems)
+}
+
+/// Returns the command that replaces the lines of `NIX_CONFIG` by those for systems.
+pub(super) fn replace_command(systems: &[&str]) -> String {
+    export_command("", systems)
+}
+
+fn export_command(before: &str, systems: &[&str]) -> String {
+    let lines: Vec<String> = conf::platform_lines(systems).iter().map(|line| shell_quote(line)).collect();
+    format!("export {VARIABLE}=\"$(printf '%s\\n' {before}{})\"", lines.join(" "))
 }
 
 /// Whether the files in /etc/nix name these systems, regardless of other settings.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use binfmt_magic::Entry;
 
+use super::nix::replace_command;
 use super::snapshot::{CallerNix, NixSnapshot, NixView};
 use super::{Occurrence, Snapshot};
+use crate::binfmt::userns::run_table::RunTable;
 use crate::nix::settings::{SettingLine, VARIABLE};
 use crate::paths::NIX_DIR;
 use crate::sanitize::{AsText as _, shell_quote};
@@ -82,7 +84,12 @@ impl<'a> ExaminedSettings<'a> {
     ) -> Occurrence {
         let (file, number) = place;
         if file == Path::new(VARIABLE) {
-            return occurrence.with_repair(format!("unset {VARIABLE}"));
+            // Inside of `run`, the lines that it added have to stay.
+            let run = self.snapshot.run.as_ref();
+            return occurrence.with_repair(match run.map(RunTable::nix_systems) {
+                Some(systems) if !systems.is_empty() => replace_command(&systems),
+                _ => format!("unset {VARIABLE}"),
+            });
         }
         let edit =
             format!("sed -i {} {}", shell_quote(&format!("{number}{script}")), self.snapshot.shell.quote_path(file));

@@ -1,6 +1,6 @@
 //! Checks that Nix has the features that nixpkgs requires of a builder for the emulated systems.
 
-use super::nix::export_command;
+use super::nix::append_command;
 use super::nix_edit::{ExaminedSettings, check_views};
 use super::{Check, Fix, Occurrence, Urgency};
 use crate::diagnose::doctor::snapshot::NixView;
@@ -45,7 +45,7 @@ fn check_missing_features(settings: ExaminedSettings) -> Vec<Occurrence> {
             return Some(settings.with_edit(occurrence, (&line.file, line.number), &script, &by_hand));
         }
         if snapshot.is_of_run(entry) {
-            return Some(occurrence.with_repair(export_command(arch)));
+            return Some(occurrence.with_repair(append_command(arch.nix_systems)));
         }
         let from_files = view.settings.effective_list(FEATURES, &[]);
         let is_printed = printed_features(view).is_some();

@@ -22,14 +22,24 @@ pub struct DoctorReport {
     pub looked_at: String,
     /// What could not be examined, each with the reason. A finding about it is possible.
     pub not_examined: Vec<String>,
-    /// Facts about this place that are not findings.
-    pub notes: Vec<String>,
+    /// Facts that are not findings.
+    pub notes: Vec<ReportNote>,
     /// The findings, the most urgent first; if there is any, the exit status is 3.
     pub findings: Vec<Finding>,
     /// The checks that found something before `--fix` and find nothing now.
     pub fixed: Vec<&'static str>,
     /// The explanations of the messages in the given text.
     pub meanings: Vec<Advice>,
+}
+
+/// A fact that is not a finding, and a command that makes use of it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ReportNote {
+    /// The fact.
+    pub text: String,
+    /// The command.
+    pub command: String,
 }
 
 impl DoctorReport {
@@ -67,7 +77,7 @@ impl DoctorReport {
         }
         lines.extend(self.fixed.iter().map(|id| format!("repaired: {id}")));
         let gaps = self.not_examined.iter().flat_map(|gap| wrap_text(&format!("not examined: {gap}"), 2));
-        let gaps = gaps.chain(self.notes.iter().flat_map(|note| wrap_text(&format!("note: {note}"), 2)));
+        let gaps = gaps.chain(self.notes.iter().flat_map(ReportNote::to_lines));
         if self.findings.is_empty() {
             lines.extend(wrap_text(&format!("nothing is wrong: {}", self.looked_at), 0));
             lines.extend(gaps);
@@ -91,6 +101,14 @@ impl DoctorReport {
         };
         lines.extend(gaps);
         lines.push(format!("{} in {}{repairs}", count(self.findings.len(), "finding"), count(self.checks, "check")));
+        lines
+    }
+}
+
+impl ReportNote {
+    fn to_lines(&self) -> Vec<String> {
+        let mut lines = wrap_text(&format!("note: {}:", self.text), 2);
+        lines.extend(indent_lines(vec![self.command.clone()], 4));
         lines
     }
 }
@@ -154,17 +172,18 @@ fn describe_folded(findings: &[Finding]) -> Vec<String> {
 }
 
 /// Describes the systems that run by entries of other tools and that Nix is not configured for.
-fn describe_other_entries(snapshot: &Snapshot, noted: &[Finding]) -> Option<String> {
+fn describe_other_entries(snapshot: &Snapshot, noted: &[Finding]) -> Option<ReportNote> {
     let systems: Vec<&str> = noted.iter().flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
-    let command = match systems.as_slice() {
+    let (command, which) = match systems.as_slice() {
         [] => return None,
-        [system] => snapshot.shell.tool_command(format_args!("register {system}")),
-        _ => format!("{} (one of them, or several)", snapshot.shell.tool_command("register SYSTEM")),
+        [system] => (snapshot.shell.tool_command(format_args!("register {system}")), ""),
+        _ => (snapshot.shell.tool_command("register SYSTEM"), " for one of them"),
     };
-    Some(format!(
-        "Nix is not configured for {}, whose entries other tools made, and refuses such builds. To configure it: {command}",
+    let text = format!(
+        "Nix is not configured for {}, whose entries other tools made, and refuses such builds. To configure it{which}",
         systems.join(" ")
-    ))
+    );
+    Some(ReportNote { text, command })
 }
 
 /// Describes what was examined: only what exists.
@@ -196,9 +215,12 @@ fn describe_scope(snapshot: &Snapshot) -> String {
 }
 
 /// Describes what holds inside of `run` only.
-fn describe_place(snapshot: &Snapshot) -> Vec<String> {
+fn describe_place(snapshot: &Snapshot) -> Option<ReportNote> {
     let run = snapshot.run.as_ref().filter(|_| snapshot.is_daemon_outside());
-    run.map(|run| env::describe_daemon_outside(&run.nix_systems(), snapshot.shell.is_root)).into_iter().collect()
+    run.map(|run| ReportNote {
+        text: env::describe_daemon_outside(&run.nix_systems()),
+        command: env::own_store_command(snapshot.shell.is_root),
+    })
 }
 
 /// Describes what the checks could not see, and why.

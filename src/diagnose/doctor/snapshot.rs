@@ -9,6 +9,7 @@ use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt::boot::Boot;
 use crate::binfmt::harm::Harm;
+use crate::binfmt::selinux::Selinux;
 use crate::binfmt::shell::{Shell, ShellPlace};
 use crate::binfmt::table::{Table, entry_name};
 use crate::binfmt::userns::run_table::RunTable;
@@ -78,8 +79,8 @@ pub struct Environment {
     pub table_is_younger: bool,
     /// Whether this is the Windows Subsystem for Linux.
     pub wsl: bool,
-    /// Whether SELinux is enforcing.
-    pub selinux: bool,
+    /// State of SELinux.
+    pub selinux: Selinux,
     /// Whether this program itself runs through an emulator.
     pub emulated: bool,
     /// Whether the namespaces that Nix's sandbox needs can be created; `None` if it was not tried.
@@ -116,6 +117,8 @@ pub enum TrialRun {
     RanOutside(String),
     /// The program did not run, for this reason.
     Failed(String),
+    /// The emulator was not allowed to make its code executable.
+    JitRefused,
 }
 
 /// The configuration of Nix.

@@ -7,6 +7,7 @@ use binfmt_magic::{Arch, Entry, Rule};
 
 use super::{Snapshot, all_checks, run_checks};
 use crate::binfmt::boot::{Boot, BootRule};
+use crate::binfmt::selinux::{ExecmemBoolean, Selinux};
 use crate::binfmt::table::Table;
 use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, NixView, TrialRun};
 use crate::nix::config_show::NixConfig;
@@ -65,13 +66,56 @@ fn reports_a_label_that_services_may_not_execute() {
         let file =
             InterpreterFile { exists: true, executable: true, label: Some(label.into()), ..InterpreterFile::default() };
         snapshot.interpreters = [(b"/q".to_vec(), file)].into();
+        let selinux = Selinux { is_enforcing: selinux, ..Selinux::default() };
         snapshot.environment = Environment { selinux, ..Environment::default() };
         ids(&snapshot)
     };
+    assert_eq!(label("system_u:object_r:usr_t:s0", true), ["interpreter-label"]);
     assert_eq!(label("system_u:object_r:container_file_t:s0", true), ["interpreter-label"]);
     assert_eq!(label("unconfined_u:object_r:user_home_t:s0", true), ["interpreter-label"]);
     assert!(label("system_u:object_r:bin_t:s0", true).is_empty());
     assert!(label("system_u:object_r:container_file_t:s0", false).is_empty());
+}
+
+/// The emulator of this tool has its right type in every policy; another file needs a rule of its own.
+#[test]
+fn a_wrong_label_is_repaired_for_good_if_possible() {
+    let repair = |path: &str, has_semanage| {
+        let rule = line("qemu-aarch64", "aarch64", "PF").replace(":/q:", &format!(":{path}:"));
+        let mut snapshot = snapshot_of(&[rule]);
+        let label = Some("system_u:object_r:usr_t:s0".to_owned());
+        let file = InterpreterFile { exists: true, executable: true, label, ..InterpreterFile::default() };
+        snapshot.interpreters = [(path.as_bytes().to_vec(), file)].into();
+        let selinux = Selinux { is_enforcing: true, execmem: None, has_semanage };
+        snapshot.environment = Environment { selinux, ..Environment::default() };
+        let found = run_checks(&snapshot).into_iter().find(|finding| finding.id == "interpreter-label");
+        found.map(|finding| (finding.occurrence.repair.join("; "), finding.occurrence.why.contains("a relabel")))
+    };
+    let own = "/usr/local/libexec/binfmt-nix/bin/qemu-aarch64";
+    assert_eq!(repair(own, false), Some((format!("sudo restorecon -F -v {own}"), false)));
+    let commands = "sudo semanage fcontext -a -t bin_t /opt/q; sudo restorecon -F -v /opt/q";
+    assert_eq!(repair("/opt/q", true), Some((commands.to_owned(), false)));
+    assert_eq!(repair("/opt/q", false), Some(("sudo chcon -t bin_t /opt/q".to_owned(), true)));
+}
+
+#[test]
+fn a_policy_without_executable_memory_is_reported_once() {
+    let lines = [line("qemu-aarch64", "aarch64", "PF"), line("qemu-arm", "arm", "PF")];
+    for (execmem, command) in [
+        (Some(ExecmemBoolean::Allow(false)), Some("sudo setsebool -P allow_execmem on")),
+        (Some(ExecmemBoolean::Deny(true)), Some("sudo setsebool -P deny_execmem off")),
+        (None, None),
+    ] {
+        let selinux = Selinux { is_enforcing: true, execmem, has_semanage: true };
+        let trials = [("aarch64", TrialRun::JitRefused), ("arm", TrialRun::JitRefused)].into();
+        let environment = Environment { selinux, ..Environment::default() };
+        let snapshot = Snapshot { environment, trials, ..snapshot_of(&lines) };
+        let found = run_checks(&snapshot).into_iter().filter(|finding| finding.id == "execmem-denied");
+        let found: Vec<_> = found.map(|finding| finding.occurrence).collect();
+        assert_eq!((found.len(), found[0].systems.len()), (1, 2), "{found:?}");
+        assert_eq!((found[0].repair.first().map(String::as_str), &found[0].fix), (command, &None));
+        assert!(found[0].why.contains("SELinux"), "{found:?}");
+    }
 }
 
 /// NixOS's i686-linux, on a machine that does not run 32-bit programs natively: `e_machine` 6.

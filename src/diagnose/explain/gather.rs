@@ -109,7 +109,7 @@ impl MachineFacts {
     /// that a damaged one does not keep a file from being explained.)
     fn is_own(&self, entry: &Entry) -> bool {
         let interpreter = &entry.rule.interpreter;
-        let dir = self.shell.real_path(Path::new(paths::EMULATOR_DIR));
+        let dir = self.shell.real_path(Path::new(paths::OWN_DIR));
         is_in_memory_path(interpreter) || Path::new(OsStr::from_bytes(interpreter)).starts_with(dir)
     }
 

@@ -153,9 +153,15 @@ mod tests {
 
     /// The same for an entry of the table that takes these files.
     fn start_by(takes: &str, files: &[(&str, &[u8])], flags: &str) -> InterpreterStart {
-        let rule = Rule::parse(format!(":x:{takes}::/i:{flags}").as_bytes()).unwrap_or_else(|e| panic!("{e}"));
-        let entry = Entry { enabled: true, rule };
-        let table = Table::Mounted { entries: vec![entry.clone()], unsupported: Vec::new(), enabled: true };
+        start_among(&[&format!(":x:{takes}::/i:{flags}")], files)
+    }
+
+    /// The same for the first of these entries.
+    fn start_among(lines: &[&str], files: &[(&str, &[u8])]) -> InterpreterStart {
+        let rule = |line: &&str| Rule::parse(line.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+        let entries: Vec<Entry> = lines.iter().map(|line| Entry { enabled: true, rule: rule(line) }).collect();
+        let entry = entries[0].clone();
+        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
         let machine = MachineFacts::with_all_loaders("x86_64", table);
         let files: BTreeMap<&[u8], &[u8]> = files.iter().map(|(path, content)| (path.as_bytes(), *content)).collect();
         let lookup = |path: &[u8]| -> Result<OpenedFile, AccessProblem> {
@@ -215,5 +221,11 @@ mod tests {
             let leads_back = start.here.failure().is_some_and(|why| why.starts_with("leads back to the entry x: "));
             assert_eq!((start.loops, leads_back), (loops, loops), "{takes} {flags}: {start:?}");
         }
+        // Two entries take each other's interpreters. The third one takes only its own.
+        let others = [":x:E::x::/i.y:F", ":y:E::y::/j.x:F"];
+        let files = [("/i.y", native()), ("/j.x", native()), ("/k.z", native())];
+        assert!(start_among(&others, &files).loops);
+        let first_of_two = start_among(&[":x:E::x::/k.z:F", ":z:E::z::/k.z:F"], &files);
+        assert!(!first_of_two.loops && first_of_two.here.failure().is_some(), "{first_of_two:?}");
     }
 }

@@ -6,6 +6,7 @@ use binfmt_magic::{Arch, Entry};
 use nix::errno::Errno;
 
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::selinux::Selinux;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::explain::InterpreterStart;
 use crate::diagnose::repair::RepairFacts;
@@ -28,6 +29,8 @@ pub struct VerifyContext<'a> {
     pub start: Option<InterpreterStart>,
     /// Major and minor number of the kernel.
     pub kernel: (u32, u32),
+    /// State of SELinux.
+    pub selinux: Selinux,
 }
 
 /// A cause and its repair.
@@ -47,6 +50,7 @@ impl VerifyContext<'_> {
     pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
         let why = match result {
             ProbeResult::Refused(e) => self.exec_error_text(e),
+            ProbeResult::JitRefused(why) => self.jit_refusal_text(why),
             ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
             ProbeResult::Ran(_) => String::new(),
         };
@@ -76,6 +80,7 @@ impl VerifyContext<'_> {
                 )
             }
             (None, ProbeResult::Refused(e)) => format!("the kernel does not start it inside: {e}"),
+            (_, ProbeResult::JitRefused(why)) => self.jit_refusal_text(why),
             // The kernel starts it, so what it runs fails.
             (Some(entry), ProbeResult::Failed(why)) => {
                 format!("{} starts inside, but does not run the program: {why}", interpreter_path(entry).as_text())
@@ -88,13 +93,9 @@ impl VerifyContext<'_> {
 
     /// Returns the cause for a program that ran with another name than it was given.
     pub fn argv0_cause(&self, output: &ProbeOutput, qemu: Option<&str>) -> Cause {
-        let (major, minor) = self.kernel;
         let release = qemu.and_then(QemuVersion::parse);
         let why = match self.entry {
             Some(entry) if !entry.rule.flags.preserve_argv0 => format!("{} has no flag P", entry_name(entry)),
-            _ if self.kernel < KERNEL_PASSES_ARGV0 => {
-                format!("Linux {major}.{minor} does not report flag P to the emulator; Linux 5.12 and later do")
-            }
             _ if release.is_some_and(|release| release < FIRST_WITH_ARGV0) => {
                 format!("QEMU {} does not support flag P; QEMU 6.0 and later do", qemu.unwrap_or_default())
             }
@@ -102,6 +103,18 @@ impl VerifyContext<'_> {
         };
         let name = if output.argv0.is_empty() { "another name" } else { output.argv0.as_str() };
         Cause { why: format!("it saw {name:?} instead: {why}"), repair: self.register_commands() }
+    }
+
+    /// Describes a kernel on which no program can keep its name. No entry and no emulator changes that, so it is not a
+    /// failure.
+    pub fn describe_old_kernel(&self) -> Option<String> {
+        let (major, minor) = self.kernel;
+        (self.kernel < KERNEL_PASSES_ARGV0).then(|| {
+            format!(
+                "programs see their path as argv[0]: Linux {major}.{minor} does not report flag P to the emulator; Linux \
+                 5.12 and later do"
+            )
+        })
     }
 
     /// Describes the cause of an error of execve(2).
@@ -117,12 +130,20 @@ impl VerifyContext<'_> {
         match e.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("{name} names {path}: that file, or one that it needs, cannot be found"),
             Some(Errno::EACCES) => {
-                format!("{name} names {path}, which may not be executed: its mode forbids it, or its mount has noexec")
+                let selinux = if self.selinux.is_enforcing { ", or SELinux forbids it" } else { "" };
+                format!(
+                    "{name} names {path}, which may not be executed: its mode forbids it, or its mount has noexec{selinux}"
+                )
             }
             Some(Errno::ENOEXEC) => format!("{name} names {path}, which is not a program that this machine runs"),
             Some(Errno::ELOOP) => format!("{name} names {path}, which itself would need an emulator"),
             _ => format!("{name} takes its programs, but the kernel does not start {path}: {e}"),
         }
+    }
+
+    /// Describes why the emulator could not make its code executable.
+    fn jit_refusal_text(&self, message: &str) -> String {
+        self.selinux.describe_execmem().map_or_else(|| message.to_owned(), |why| format!("{message}: {why}"))
     }
 
     fn inactive_reason(&self) -> Option<String> {
@@ -151,6 +172,10 @@ impl VerifyContext<'_> {
             ProbeResult::NotRun(_) if self.repairs.shell.is_process_root() => Vec::new(),
             ProbeResult::NotRun(_) => {
                 vec![self.repairs.shell.tool_command(format_args!("test {}", self.arch.target))]
+            }
+            ProbeResult::JitRefused(_) if self.selinux.is_enforcing => {
+                let command = self.selinux.execmem_command();
+                command.map(|command| self.repairs.shell.as_root(command)).into_iter().collect()
             }
             _ => self.register_commands(),
         }

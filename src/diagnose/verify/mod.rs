@@ -133,7 +133,9 @@ fn verify_system(
     let binary = context.inspect_running(facts, running);
     let mut proofs = vec![direct_proof(&context, &direct)];
     if let ProbeResult::Ran(ran) = &direct {
-        proofs.push(argv0_proof(&context, ran, binary.qemu.as_deref()));
+        if context.describe_old_kernel().is_none() {
+            proofs.push(argv0_proof(&context, ran, binary.qemu.as_deref()));
+        }
         for (what, isolation) in [(ProofKind::Chroot, Isolation::Chroot), (ProofKind::Sandbox, Isolation::Sandbox)] {
             proofs.push(isolated_proof(&context, what, &isolated::run_isolated(isolation, arch)));
         }
@@ -163,6 +165,7 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
         is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
         start: entry.and_then(|entry| find_interpreter_start(&facts.machine, &facts.table, entry)),
         kernel: facts.kernel,
+        selinux: facts.selinux.clone(),
     }
 }
 
@@ -213,6 +216,7 @@ fn collect_notes(facts: &Facts, context: &VerifyContext, direct: &ProbeResult, b
         return notes;
     };
     notes.extend(running_binary::describe_replaced(entry, binary));
+    notes.extend(context.describe_old_kernel().filter(|_| matches!(direct, ProbeResult::Ran(_))));
     if let ProbeResult::Ran(ProbeOutput { program: Some(program), .. }) = direct {
         notes.extend(running_binary::describe_wrapper(entry, program));
     }

@@ -1,8 +1,8 @@
 //! Cache of downloads, by digest.
 //!
 //! The cache has a directory for each digest. It contains the emulators that were unpacked from the bytes with that digest
-//! (`qemu-TARGET`), or the bytes themselves as far as they are downloaded (`download`). An emulator gets its name only after
-//! it was verified, and only the user and root can write to the cache (see [`crate::host`]). So an emulator that only the user
+//! (`qemu-TARGET`), the targets that an archive lacks (`absent`), or the bytes themselves as far as they are downloaded
+//! (`download`). An emulator gets its name only after it was verified, and only the user and root can write to the cache (see [`crate::host`]). So an emulator that only the user
 //! will run is not hashed again.
 //!
 //! The cache of a user is `$XDG_CACHE_HOME/binfmt-nix`, else `~/.cache/binfmt-nix` (XDG Base Directory Specification 0.8). The
@@ -22,7 +22,12 @@ use crate::sha256::Sha256;
 const PARTIAL_NAME: &str = "download";
 /// File name of the lock. It is not "lock", which earlier versions created with a mode that let other users lock it.
 pub const LOCK: &str = "cache.lock";
+/// File name of the list of targets that an archive lacks.
+const ABSENT_NAME: &str = "absent";
 const ROOT_CACHE_DIR: &str = "/var/cache/binfmt-nix";
+
+/// Maximum size of that list: ten times the names of all targets.
+const MAX_ABSENT: u64 = 4 << 10;
 
 /// A cache of downloads. Its directory need not exist yet.
 #[derive(Debug, Clone)]
@@ -35,7 +40,7 @@ pub struct DownloadCache {
 pub struct CachedFile {
     /// Digest of the bytes that the file came from.
     pub sha256: Sha256,
-    /// File name: `qemu-TARGET` or `download`.
+    /// File name: `qemu-TARGET`, `absent` or `download`.
     pub name: String,
     /// Size in bytes.
     pub size: u64,
@@ -79,6 +84,18 @@ impl DownloadCache {
     /// Returns the path of the emulator for `target` that came from bytes with this digest.
     pub fn emulator_path(&self, sha256: Sha256, target: &str) -> PathBuf {
         self.entry_dir(sha256).join(format!("qemu-{target}"))
+    }
+
+    /// Returns the path of the list of targets that the archive with this digest lacks.
+    pub fn absent_path(&self, sha256: Sha256) -> PathBuf {
+        self.entry_dir(sha256).join(ABSENT_NAME)
+    }
+
+    /// Returns the targets that the archive with this digest lacks, as far as that is known.
+    pub fn read_absent(&self, host: &Host, sha256: Sha256) -> Vec<String> {
+        let file = host.open_trusted(&self.absent_path(sha256)).ok();
+        let bytes = file.and_then(|file| host::regular_file::read_limited(&file, MAX_ABSENT).ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
     }
 
     /// Opens a partial download, and locks it for this process. Returns none if another process is using it, or if the cache

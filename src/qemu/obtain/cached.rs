@@ -135,9 +135,19 @@ impl ResolvedSource {
         Ok(found)
     }
 
-    /// Stores emulators that came from an archive in the cache. A failure is only reported.
-    pub(super) fn store_in_cache(&self, context: ObtainContext<'_>, found: &[(&'static Arch, &File)]) {
+    /// Stores emulators that came from an archive in the cache, and the targets that the archive lacks, so that it is not
+    /// unpacked again for them. A failure is only reported.
+    pub(super) fn store_in_cache(
+        &self,
+        context: ObtainContext<'_>,
+        found: &[(&'static Arch, &File)],
+        absent: &[&'static str],
+    ) {
         let (Some(cache), Some((sha256, _))) = (&self.cache, &self.archive) else { return };
+        // Nothing was unpacked.
+        if found.is_empty() {
+            return;
+        }
         let keep = |(arch, file): &(&'static Arch, &File)| -> Result<()> {
             let path = cache.emulator_path(*sha256, arch.target);
             let mut staged = stage_in_cache(context.host, cache, *sha256)?;
@@ -146,7 +156,12 @@ impl ResolvedSource {
             file.rewind().and_then(|()| std::io::copy(&mut file, staged.file())).map_err(io)?;
             context.host.place_program(staged.into_program().map_err(io)?, &path)
         };
-        if let Err(error) = lock_cache(context, cache).and_then(|_lock| found.iter().try_for_each(keep)) {
+        let note_absent = || match absent {
+            [] => Ok(()),
+            _ => context.host.write_atomic(&cache.absent_path(*sha256), absent.join("\n").as_bytes()),
+        };
+        let keep_all = |_lock| found.iter().try_for_each(keep).and_then(|()| note_absent());
+        if let Err(error) = lock_cache(context, cache).and_then(keep_all) {
             context.ui.print_note(&describe_cache_failure(&error));
         }
     }

@@ -140,7 +140,7 @@ pub fn obtain_emulators(
             EmulatorFile::Memory(file) => Some((one.arch, file)),
             EmulatorFile::File(_) => None,
         });
-        resolved.store_in_cache(context, &in_memory.collect::<Vec<_>>());
+        resolved.store_in_cache(context, &in_memory.collect::<Vec<_>>(), &absent);
     }
     if !missing.is_empty() {
         found.extend(resolved.download_missing(context, &missing, caching)?);

@@ -21,7 +21,8 @@ use crate::sanitize::AsText as _;
 
 /// Directories that are searched, in this order. Debian, Fedora, Arch, Alpine and Void use the first, with one of two file
 /// names. NixOS uses the second, and Nix on other systems the next three. Guix System and Guix on other systems use two more.
-const DIRS: [&str; 8] = [
+/// The last one is where earlier versions of this tool installed emulators.
+const DIRS: [&str; 9] = [
     "/usr/bin",
     "/run/current-system/sw/bin",
     "/nix/var/nix/profiles/default/bin",
@@ -30,6 +31,7 @@ const DIRS: [&str; 8] = [
     "/run/current-system/profile/bin",
     "/root/.guix-profile/bin",
     "/usr/local/bin",
+    paths::OWN_DIR,
 ];
 
 /// Profiles of a user, below the home directory.

@@ -264,8 +264,13 @@ impl ResolvedSource {
     }
 
     fn is_fully_cached(&self, host: &Host, archs: &[&'static Arch]) -> bool {
-        let has = |arch: &&'static Arch| matches!(self.find_cached(host, arch), Ok(Some(_)));
-        !archs.is_empty() && archs.iter().all(has)
+        let absent = match (&self.cache, &self.archive) {
+            (Some(cache), Some((sha256, _))) => cache.read_absent(host, *sha256),
+            _ => Vec::new(),
+        };
+        let has = |arch: &&&'static Arch| matches!(self.find_cached(host, arch), Ok(Some(_)));
+        let mut wanted = archs.iter().filter(|arch| !absent.iter().any(|target| target == arch.target)).peekable();
+        wanted.peek().is_some() && wanted.all(|arch| has(&arch))
     }
 }
 

@@ -22,12 +22,13 @@ impl Apply<'_> {
         let artifact = Artifact::Dir { path: path.to_owned() };
         self.record_started(artifact.clone(), None)?;
         self.host.make_dir(path)?;
+        self.host.restore_selinux_label(path);
         self.push_undo(Undo::RemoveDir(path.to_owned()));
         self.record_done(artifact)
     }
 
     /// Writes a file that belongs to this tool as a whole.
-    pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>) -> Result<()> {
+    pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>, executable: bool) -> Result<()> {
         let before = self.host.read_file(path)?;
         let (path, sha256) = (path.to_owned(), Sha256::of_bytes(text));
         let artifact = Artifact::File { path: path.clone(), sha256 };
@@ -36,7 +37,7 @@ impl Apply<'_> {
             Some(bytes) => Undo::WriteFile(path.clone(), bytes),
             None => Undo::RemoveFile(path.clone()),
         });
-        self.host.write_atomic(&path, text)?;
+        self.host.write_atomic_as(&path, text, if executable { 0o755 } else { 0o644 })?;
         self.host.restore_selinux_label(&path);
         self.record_done(artifact)
     }

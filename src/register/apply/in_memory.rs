@@ -11,6 +11,7 @@ use binfmt_magic::{Arch, Rule};
 use crate::binfmt::in_memory::{FD_DIR, in_memory_path};
 use crate::binfmt::probe;
 use crate::binfmt::probe::{ProbeOutput, ProbeResult};
+use crate::binfmt::selinux::{ExecmemDenied, Selinux};
 use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
@@ -94,6 +95,10 @@ fn add_entry<'a>(host: &Host, entry: &'a InMemoryEntry<'_>, added: &mut Vec<&'a 
             Err(not_working("the kernel runs the probe with a file other than the verified emulator".into()))
         }
         Ok(Some(run)) if run.status.success() => Ok(()),
+        Ok(Some(run)) if run.is_jit_refused() => {
+            let denied = ExecmemDenied::for_entry(&name, &Selinux::read(host));
+            Err(denied.map_or_else(|| not_working(run.complaints.trim().to_owned()), Error::other))
+        }
         Ok(Some(run)) => Err(not_working(format!("the probe ended with {}: {}", run.status, run.complaints.trim()))),
         Ok(None) => Err(not_working("the probe ended before it could be observed".into())),
         Err(e) => Err(not_working(format!("the probe cannot be started: {e}"))),

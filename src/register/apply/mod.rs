@@ -3,6 +3,7 @@
 //! Every change is recorded in the receipt before it is made. If a registration fails, the completed steps are undone,
 //! newest first. If an undo action fails, the remaining ones still run, and every failure is reported.
 
+pub mod boot_hook;
 pub mod emulator;
 pub mod entries;
 pub mod files;
@@ -11,7 +12,7 @@ pub mod journal;
 pub mod rollback;
 pub mod verify;
 
-pub use verify::EXEC_IN_CHROOT;
+pub use verify::{EXEC_IN_CHROOT, restore_entry};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -99,7 +100,7 @@ impl<'a> Apply<'a> {
         self.check_trust(plan)?;
         let attempt = self.open_receipt().and_then(|()| {
             // The daemon is restarted after everything else, because a restart cannot be undone.
-            let mut steps = plan.steps.iter().filter(|step| **step != Step::RestartNixDaemon);
+            let mut steps = plan.steps.iter().filter(|step| !step.is_final());
             steps.try_for_each(|step| {
                 self.check_interrupted()?;
                 self.run_step(step)
@@ -108,10 +109,10 @@ impl<'a> Apply<'a> {
         });
         match attempt {
             Ok(()) => {
-                if plan.steps.contains(&Step::RestartNixDaemon) {
-                    // The registration is complete. A failure here does not undo it.
-                    let saved = self.restart_daemon();
-                    self.findings.extend(saved.err().map(|error| error.to_log_text()));
+                // The registration is complete. A failure here does not undo it.
+                for step in plan.steps.iter().filter(|step| step.is_final()) {
+                    let done = self.run_step(step);
+                    self.findings.extend(done.err().map(|error| error.to_log_text()));
                 }
                 Ok(self.finish())
             }
@@ -160,7 +161,12 @@ impl<'a> Apply<'a> {
             Step::DownloadEmulators(archs) => self.download_emulators(archs),
             Step::CopyEmulator { arch, from } => self.copy_emulator(arch, from),
             Step::InstallEmulator(arch) => self.install_emulator(arch),
-            Step::WriteFile { path, text, arch } => self.write_file(path, text, *arch),
+            Step::WriteFile { path, text, arch, executable } => self.write_file(path, text, *arch, *executable),
+            Step::InstallProgram(sum) => self.install_program(*sum),
+            Step::MakeLink { path, target } => self.make_link(path, target),
+            Step::AddBootCommand { path, line } => self.add_boot_command(path, line),
+            Step::RemoveBootCommand { path, added, created } => self.remove_boot_command(path, added, *created),
+            Step::ListBootScripts(program) => self.list_boot_scripts(program),
             Step::MountTable => self.mount_table(),
             Step::RemoveEntry(name) => self.remove_entry(name),
             Step::AddEntry { arch, rule, replaces } => self.add_entry(arch, rule, replaces.as_ref()),
@@ -179,7 +185,11 @@ impl<'a> Apply<'a> {
     fn check_trust(&self, plan: &Plan) -> Result<()> {
         let own_dirs = [paths::EMULATOR_DIR, paths::RECEIPT_DIR].map(|dir| Path::new(dir).join("x"));
         let written = plan.steps.iter().filter_map(|step| match step {
-            Step::MakeDir(path) | Step::WriteFile { path, .. } | Step::AddInclude(path) => Some(path),
+            Step::MakeDir(path)
+            | Step::WriteFile { path, .. }
+            | Step::MakeLink { path, .. }
+            | Step::AddBootCommand { path, .. }
+            | Step::AddInclude(path) => Some(path),
             _ => None,
         });
         for path in own_dirs.iter().chain(written) {

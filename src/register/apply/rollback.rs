@@ -25,6 +25,8 @@ pub(super) enum Undo {
     WriteFile(PathBuf, Vec<u8>),
     /// Remove the `!include` line from a nix.conf.
     RemoveInclude { path: PathBuf, newline_added: bool, created: bool },
+    /// Remove the boot command from a wsl.conf.
+    RemoveBootCommand { path: PathBuf, added: String, created: bool },
     /// Remove an entry with this rule.
     RemoveEntry(Rule),
     /// Register this rule again, unless an entry has it.
@@ -89,6 +91,7 @@ impl Apply<'_> {
             Undo::RemoveInclude { path, newline_added, created } => {
                 self.remove_include_line(&path, newline_added, created)
             }
+            Undo::RemoveBootCommand { path, added, created } => self.remove_boot_command_text(&path, &added, created),
             Undo::RemoveEntry(rule) => table::remove_entry(host, &rule).map(drop),
             Undo::AddEntry(rule)
                 if table::read_table(host)?.entries().iter().any(|entry| is_same_rule(&entry.rule, &rule)) =>

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Rule};
 
+use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
 use crate::binfmt::probe;
 use crate::binfmt::probe::isolated::PROBE_PATH;
 use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
+use crate::binfmt::selinux::{ExecmemDenied, Selinux};
+use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host, INTERNAL, StoppedChild};
 use crate::paths;
+use crate::qemu::binary;
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
@@ -31,6 +35,16 @@ pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result
     NativePrograms::read(&machine).taken_by(rule).map_or(Ok(()), |what| Err(breaks_host(what)))
 }
 
+/// Registers a rule whose emulator was verified and proven earlier.
+pub fn restore_entry(host: &Host, emulator: &Path, rule: &Rule) -> Result<()> {
+    access::check_writable(host)?;
+    let file = host.open_trusted(emulator)?;
+    let head = host::user_files::read_head(&file, binary::HEAD_SIZE)
+        .map_err(|e| Error::io("read", &host.real_path(emulator), e))?;
+    check_rule_is_safe(rule, &head)?;
+    table::add_entry(host, rule)
+}
+
 /// Runs a program of `arch` in an empty chroot. After any error the caller removes the entry.
 ///
 /// The helper that enters the chroot is this program, so a native program is executed too. The calling process executes
@@ -47,7 +61,10 @@ pub(super) fn verify_entry(
     let dir = make_probe_root(host, probe)?;
     let result = verify_probe_run(&host.real_path(&dir), emulator, keeps_argv0);
     host.remove_tree(&dir);
-    result.map_err(|e| not_working(e.to_string()))
+    result.map_err(|e| match (&e, ExecmemDenied::for_entry(name, &Selinux::read(host))) {
+        (ProbeError::Jit(_), Some(denied)) => Error::other(denied),
+        _ => not_working(e.to_string()),
+    })
 }
 
 /// Creates a directory that contains only the probe. It is below one of this tool's directories, because /tmp may be
@@ -83,6 +100,9 @@ enum ProbeError {
     /// The probe failed, or could not be run.
     #[error("{0}")]
     Ended(String),
+    /// The emulator may not make its code executable.
+    #[error("the emulator ended: {0}")]
+    Jit(String),
     /// The emulator passed another argv[0] to the program.
     #[error("the probe received argv[0] {0:?} instead of {PROBE_ARGV0:?}")]
     Argv0(String),
@@ -112,6 +132,7 @@ fn verify_probe_run(
     let output = match probe::finish_probe(child, Path::new(PROBE_PATH))? {
         ProbeResult::Ran(output) => output,
         ProbeResult::Refused(e) => return Err(ProbeError::Refused(e)),
+        ProbeResult::JitRefused(why) => return Err(ProbeError::Jit(why)),
         ProbeResult::Failed(why) | ProbeResult::NotRun(why) => return Err(ProbeError::Ended(why)),
     };
     if keeps_argv0 && !output.has_original_argv0() {

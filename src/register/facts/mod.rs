@@ -3,11 +3,13 @@
 //! Gathering facts changes nothing. `status` and `--dry-run` make no changes because they never reach
 //! [`apply`](super::apply).
 
+pub mod boot_hook;
 pub mod conflicts;
 pub mod owner;
 pub mod receipt_state;
 pub mod recover;
 
+pub use boot_hook::HookInputs;
 pub use conflicts::ConflictingEntry;
 pub use receipt_state::RecordState;
 
@@ -23,6 +25,7 @@ use crate::binfmt::boot::Boot;
 use crate::binfmt::container;
 use crate::binfmt::harm;
 use crate::binfmt::in_memory::{WATCHED_FD_DIR, is_in_memory_path};
+use crate::binfmt::selinux::Selinux;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
@@ -51,6 +54,8 @@ pub struct Facts {
     /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
     /// user namespace.
     pub in_user_namespace: bool,
+    /// State of SELinux.
+    pub selinux: Selinux,
     /// The table of `run`, if this process is inside of `run`.
     pub run: Option<RunTable>,
     /// Way in which commands for the user are written.
@@ -73,6 +78,11 @@ pub struct Facts {
     pub missing_dirs: BTreeSet<PathBuf>,
     /// Boot rules, and the programs that read them.
     pub boot: Boot,
+    /// Whether what is written here survives a boot: this is neither the container of an application nor a running user
+    /// namespace.
+    pub survives_boot: bool,
+    /// What a boot hook needs; `None` if none is needed or possible.
+    pub hook: Option<HookInputs>,
     /// State of Nix and of its configuration.
     pub nix: Nix,
     /// Requested systems that the host runs natively, or for which that is unknown, by target.
@@ -107,6 +117,9 @@ impl Facts {
             root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
+            survives_boot: !host.is_live()
+                || !(host::namespaces::is_in_user_namespace() || container::is_app_container(host)),
+            hook: None,
             boot: boot::read_boot_rules(host)?,
             nix: nix::detect_nix(host)?,
             native_systems: native::find_native(systems, &machine, &table),
@@ -116,6 +129,7 @@ impl Facts {
             supply: None,
             notes: Vec::new(),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
+            selinux: Selinux::read(host),
             run: RunTable::find(host),
             shell: Shell::for_host(host),
             is_table_read_only: table::is_read_only(host, &table),
@@ -127,6 +141,10 @@ impl Facts {
             record_states,
             replaced_records,
         };
+        // Only a registration writes a hook.
+        if supply.is_some() && facts.survives_boot {
+            facts.hook = HookInputs::gather(host, &facts.boot)?;
+        }
         facts.hash_files(host, systems)?;
         for arch in systems {
             facts.conflicts.insert(arch.target, conflicts::find_conflicts(&facts, arch));
@@ -149,7 +167,7 @@ impl Facts {
     /// Whether the receipt records this file and its content is unchanged.
     pub fn is_unmodified(&self, file: &Path) -> bool {
         self.records().any(|(record, now)| match &record.made {
-            Artifact::File { path, .. } | Artifact::Interpreter { path, .. } => {
+            Artifact::File { path, .. } | Artifact::Interpreter { path, .. } | Artifact::Program { path, .. } => {
                 path == file && *now == RecordState::Unchanged
             }
             _ => false,
@@ -231,9 +249,12 @@ impl Facts {
         let own = std::iter::once(PathBuf::from(paths::NIX_OWN_CONF));
         let boot = systems.iter().map(|arch| paths::boot_rule(arch));
         let interpreters = systems.iter().map(|arch| paths::interpreter_path(arch));
-        for path in own.chain(boot).chain(interpreters) {
+        let hook = self.hook.iter().flat_map(HookInputs::files);
+        for path in own.chain(boot).chain(interpreters).chain(hook).collect::<Vec<_>>() {
             let recorded = self.records().find_map(|(record, now)| match &record.made {
-                Artifact::File { path: made, sha256 } | Artifact::Interpreter { path: made, sha256, .. } => {
+                Artifact::File { path: made, sha256 }
+                | Artifact::Program { path: made, sha256, .. }
+                | Artifact::Interpreter { path: made, sha256, .. } => {
                     (*made == path && *now == RecordState::Unchanged).then_some(*sha256)
                 }
                 _ => None,
@@ -300,6 +321,9 @@ impl Facts {
     pub fn of_machine(machine: &str, supply: ResolvedSource) -> Self {
         let mounted = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
         Self {
+            selinux: Selinux::default(),
+            survives_boot: true,
+            hook: None,
             root: PathBuf::from("/"),
             machine: machine.to_owned(),
             kernel: (6, 12),

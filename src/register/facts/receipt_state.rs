@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::binfmt::boot_hook::renumbered_link;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::error::Result;
@@ -28,7 +29,10 @@ pub enum RecordState {
 /// tool's entry was removed.
 pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Result<(Vec<RecordState>, Vec<Record>)> {
     let (mut reconciled, mut replaced) = (Vec::new(), Vec::new());
-    for record in std::mem::take(&mut receipt.records) {
+    for mut record in std::mem::take(&mut receipt.records) {
+        if let Artifact::Link { path, .. } = &mut record.made {
+            *path = renumbered_link(host, path);
+        }
         match record_state(host, &record.made, table)? {
             RecordState::Modified if is_known_entry(&record.made, table) => replaced.push(record),
             state => reconciled.push((record, state)),
@@ -56,7 +60,7 @@ pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Re
 fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordState> {
     // A link or a directory at the path of a recorded file was not made by this tool.
     match (made, made.path()) {
-        (Artifact::Dir { .. }, _) | (_, None) => {}
+        (Artifact::Dir { .. } | Artifact::Link { .. }, _) | (_, None) => {}
         (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(RecordState::Modified),
         _ => {}
     }
@@ -65,10 +69,21 @@ fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordSta
             Some(meta) if meta.is_dir() => RecordState::Unchanged,
             _ => RecordState::Missing,
         },
-        Artifact::Interpreter { path, sha256, seal, .. } => match host.lstat(path)? {
-            None => RecordState::Missing,
-            Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => RecordState::Unchanged,
-            Some(_) => unchanged_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
+        Artifact::Interpreter { path, sha256, seal, .. } | Artifact::Program { path, sha256, seal } => {
+            match host.lstat(path)? {
+                None => RecordState::Missing,
+                Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => RecordState::Unchanged,
+                Some(_) => unchanged_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
+            }
+        }
+        Artifact::Link { path, target } => match (host.read_link(path), host.exists(path)) {
+            (Some(found), _) => unchanged_if(found == *target),
+            (None, true) => RecordState::Modified,
+            (None, false) => RecordState::Missing,
+        },
+        Artifact::BootCommand { path, added, .. } => match host.read_file(path)? {
+            Some(text) if String::from_utf8_lossy(&text).contains(added.as_str()) => RecordState::Unchanged,
+            _ => RecordState::Missing,
         },
         Artifact::File { path, sha256 } => match host.fingerprint(path)? {
             None => RecordState::Missing,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::binfmt::boot;
+use crate::binfmt::boot_hook::{BootHook, HookObject};
 use crate::binfmt::table::{Table, entry_name};
 use crate::error::Result;
 use crate::host::Host;
@@ -47,8 +48,13 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     if own_conf.is_some() {
         receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
     }
+    if !receipt.systems.is_empty() {
+        receipt.records.extend(find_hook(host)?.into_iter().map(|made| done_record(made, None)));
+    }
     if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
-        receipt.records.insert(0, done_record(Artifact::Dir { path: paths::EMULATOR_DIR.into() }, None));
+        for dir in [paths::EMULATOR_DIR, paths::OWN_DIR] {
+            receipt.records.insert(0, done_record(Artifact::Dir { path: dir.into() }, None));
+        }
     }
     Ok(receipt)
 }
@@ -81,6 +87,31 @@ fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec
         && let Some((sha256, seal)) = fingerprint_regular_file(host, &emulator)?
     {
         found.insert(0, Artifact::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
+    }
+    Ok(found)
+}
+
+/// Finds the objects of a complete boot hook. A boot command is not recognised: the user may have written it.
+fn find_hook(host: &Host) -> Result<Vec<Artifact>> {
+    let mut found = Vec::new();
+    let is_complete = |hook: &BootHook, program: &Path| {
+        let objects = hook.objects(program);
+        objects.iter().all(|object| !matches!(object, HookObject::BootCommand { .. }) && object.is_present(host))
+    };
+    for program in [paths::PROGRAM, paths::PACKAGED_PROGRAM].map(Path::new) {
+        let Some(hook) = BootHook::ALL.iter().find(|hook| is_complete(hook, program)) else { continue };
+        if program == Path::new(paths::PROGRAM)
+            && let Some((sha256, seal)) = fingerprint_regular_file(host, program)?
+        {
+            found.push(Artifact::Program { path: program.to_owned(), sha256, seal: Some(seal) });
+        }
+        for object in hook.objects(program) {
+            match object {
+                HookObject::File { path, .. } => found.extend(file_artifact(host, path.into())?),
+                HookObject::Link { path, target } => found.push(Artifact::Link { path, target: target.into() }),
+                HookObject::BootCommand { .. } => {}
+            }
+        }
     }
     Ok(found)
 }

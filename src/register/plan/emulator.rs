@@ -54,6 +54,10 @@ pub(super) fn choose_emulator(request: &RegisterRequest, facts: &Facts, arch: &'
             // A file whose digest the catalogue pins is Debian's emulator, even if it came in an archive.
             let package = supply.archive_name().and_then(|_| find_package_of(&facts.machine, arch, fit.sha256));
             let source = package.map_or(source.clone(), |package| format!("{source}: {}", describe_package(package)));
+            // An earlier version of this tool installed it, and recorded where it came from.
+            let known = facts.receipt.systems.get(arch.target);
+            let is_moved = copy.path == paths::old_interpreter_path(arch);
+            let source = known.filter(|_| is_moved).map_or(source, |system| system.source.clone());
             Ok(choose_copy(installed.sum, fit, &copy.path, source))
         }
         obtain::ChosenEmulator::Cached(CachedEmulator { path, origin, validated: Some(fit), .. }) => {

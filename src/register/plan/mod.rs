@@ -4,6 +4,7 @@
 //! then the kernel entry. Nix comes last, because Nix must not accept builds that the machine cannot run yet. A plan
 //! made from the resulting state is empty.
 
+pub mod boot_hook;
 pub mod conflicts;
 pub mod emulator;
 pub mod in_memory;
@@ -21,6 +22,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::register::receipt::System;
 use crate::sanitize::{AsText as _, text_of_bytes};
+use crate::sha256::Sha256;
 
 /// One change to the machine. [`apply`](super::apply) can do each step and can undo it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +48,36 @@ pub enum Step {
         text: Vec<u8>,
         /// System that the file is for; `None` if several systems share it.
         arch: Option<&'static Arch>,
+        /// Whether a new file can be executed.
+        executable: bool,
     },
+    /// Copy this program, for a boot hook.
+    InstallProgram(Sha256),
+    /// Create a symbolic link.
+    MakeLink {
+        /// Path of the link.
+        path: PathBuf,
+        /// Target of the link.
+        target: PathBuf,
+    },
+    /// Add the boot command to a wsl.conf.
+    AddBootCommand {
+        /// Path of the wsl.conf.
+        path: PathBuf,
+        /// Line of the command.
+        line: String,
+    },
+    /// Remove the boot command from a wsl.conf.
+    RemoveBootCommand {
+        /// Path of the wsl.conf.
+        path: PathBuf,
+        /// Text that was added.
+        added: String,
+        /// Whether this tool created the file. If so, the file is removed when nothing else is left in it.
+        created: bool,
+    },
+    /// Run the program that lists the scripts which sysvinit starts.
+    ListBootScripts(PathBuf),
     /// Mount the table of entries (binfmt_misc).
     MountTable,
     /// Remove the entry of this name, which this tool made.
@@ -108,19 +139,38 @@ pub struct Plan {
 }
 
 impl Step {
+    /// Lets a new file be executed, if the step writes one.
+    #[must_use]
+    fn into_executable(self) -> Self {
+        match self {
+            Self::WriteFile { path, text, arch, .. } => Self::WriteFile { path, text, arch, executable: true },
+            step => step,
+        }
+    }
+
+    /// Whether the step of a registration cannot be undone. It is made after everything else.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::RestartNixDaemon | Self::ListBootScripts(_) | Self::RemoveFile(_))
+    }
+
     /// Verb printed before the step. The verbs are part of the JSON output.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::MakeDir(_) => "create",
             Self::DownloadEmulators(_) => "download",
             Self::CopyEmulator { .. } => "copy",
-            Self::InstallEmulator(_) => "place",
+            Self::InstallEmulator(_) | Self::InstallProgram(_) => "place",
             Self::WriteFile { .. } => "write",
+            Self::MakeLink { .. } => "link",
+            Self::ListBootScripts(_) => "run",
             Self::MountTable => "mount",
             Self::RemoveEntry(_) => "withdraw",
             Self::AddEntry { .. } => "register",
             Self::VerifyForeignEntry(_) => "prove",
-            Self::AddInclude(_) | Self::RemoveInclude { .. } => "edit",
+            Self::AddInclude(_)
+            | Self::RemoveInclude { .. }
+            | Self::AddBootCommand { .. }
+            | Self::RemoveBootCommand { .. } => "edit",
             Self::RestartNixDaemon => "restart",
             Self::RemoveFile(_) | Self::RemoveDir(_) => "remove",
             Self::UnmountTable => "unmount",
@@ -139,6 +189,13 @@ impl fmt::Display for Step {
             Self::CopyEmulator { from, .. } => write!(f, "{}", from.as_text()),
             Self::InstallEmulator(arch) => write!(f, "{}", crate::paths::interpreter_path(arch).as_text()),
             Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.as_text()),
+            Self::InstallProgram(_) => write!(f, "{}", crate::paths::PROGRAM),
+            Self::MakeLink { path, target } => write!(f, "{} -> {}", path.as_text(), target.as_text()),
+            Self::AddBootCommand { path, line } => write!(f, "{}: add \"{line}\"", path.as_text()),
+            Self::RemoveBootCommand { path, added, .. } => {
+                write!(f, "{}: remove \"{}\"", path.as_text(), added.lines().last().unwrap_or_default())
+            }
+            Self::ListBootScripts(program) => write!(f, "{}", program.as_text()),
             Self::MountTable | Self::UnmountTable => write!(f, "{}", crate::binfmt::table::DIR),
             Self::RemoveEntry(name) => write!(f, "{name}"),
             Self::AddEntry { rule, replaces, .. } => {

@@ -15,6 +15,7 @@ use crate::paths;
 use crate::qemu::binary::{FIRST_WITH_ARGV0, KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::qemu::obtain::ResolvedSource;
 use crate::register::facts::Facts;
+use crate::register::plan::boot_hook;
 use crate::register::plan::conflicts::{
     Conflict, ConflictingEntryError, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry,
 };
@@ -59,6 +60,7 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
         }
     }
+    boot_hook::add_boot_hook(request, facts, &mut groups)?;
     nix::add_nix_steps(request, facts, &mut groups)?;
     add_notes(request, facts, &mut groups);
     Ok(groups.into_plan(facts))
@@ -136,6 +138,9 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
         groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }
+    // Earlier versions installed emulators in another directory.
+    let old_path = paths::old_interpreter_path(arch);
+    groups.last.extend(facts.is_unmodified(&old_path).then_some(Step::RemoveFile(old_path)));
     let system = System {
         entry: name,
         interpreter: path,
@@ -195,7 +200,7 @@ pub(super) fn write_own_file(
     match facts.files.get(&path) {
         Some(sum) if *sum == Some(Sha256::of_bytes(&text)) => Ok(None),
         Some(_) if !facts.is_unmodified(&path) => Err(foreign_file_error(facts, &path)),
-        _ => Ok(Some(Step::WriteFile { path, text, arch })),
+        _ => Ok(Some(Step::WriteFile { path, text, arch, executable: false })),
     }
 }
 
@@ -234,8 +239,9 @@ fn add_notes(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) 
 /// Describes what will keep the new entries from working after a restart.
 fn boot_notes(facts: &Facts, systems: &[SystemPlan]) -> Vec<String> {
     let boot = &facts.boot;
-    let reader =
-        boot.reader_problem.as_ref().map(|problem| format!("{problem}: run register again after each restart"));
+    // A boot hook replaces the reader, or is a finding.
+    let reader = boot.find_problem().filter(|_| !facts.survives_boot);
+    let reader = reader.map(|problem| format!("{problem}: run register again after each restart"));
     let switch_off = boot.switch_off.iter().filter(|line| line.name == "status").map(|line| {
         format!("line {} of {} switches all entries off at boot: {}", line.number, line.file.as_text(), line.text)
     });

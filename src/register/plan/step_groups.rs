@@ -16,6 +16,7 @@ pub(super) struct StepGroups {
     pub(super) copy: Vec<Step>,
     pub(super) place: Vec<Step>,
     pub(super) boot: Vec<Step>,
+    pub(super) hook: Vec<Step>,
     pub(super) register: Vec<Step>,
     pub(super) nix: Vec<Step>,
     pub(super) last: Vec<Step>,
@@ -27,7 +28,7 @@ pub(super) struct StepGroups {
 impl StepGroups {
     /// Counts the steps so far, without the steps for Nix.
     pub(super) fn count_system_steps(&self) -> usize {
-        let lists = [&self.copy, &self.place, &self.boot, &self.register];
+        let lists = [&self.copy, &self.place, &self.boot, &self.hook, &self.register];
         lists.iter().map(|list| list.len()).chain([self.downloads.len()]).sum()
     }
 
@@ -44,6 +45,7 @@ impl StepGroups {
             .chain(self.copy)
             .chain(self.place)
             .chain(self.boot)
+            .chain(self.hook)
             .chain(self.register)
             .chain(self.nix)
             .chain(self.last)
@@ -63,7 +65,8 @@ fn prepend_missing_dirs(steps: Vec<Step>, facts: &Facts) -> Vec<Step> {
     for step in &steps {
         let path = match step {
             Step::DownloadEmulators(_) | Step::CopyEmulator { .. } => Path::new(paths::EMULATOR_DIR).join("x"),
-            Step::WriteFile { path, .. } | Step::AddInclude(path) => path.clone(),
+            Step::WriteFile { path, .. } | Step::MakeLink { path, .. } | Step::AddInclude(path) => path.clone(),
+            Step::InstallProgram(_) => paths::PROGRAM.into(),
             _ => continue,
         };
         let above: Vec<_> = path.ancestors().skip(1).collect();

@@ -82,7 +82,7 @@ fn an_arm64_machine_emulates_x86() {
     let settings: Vec<_> =
         settings.as_deref().unwrap_or_default().lines().filter(|line| !line.starts_with('#')).collect();
     // nixpkgs requires no feature for these systems.
-    let paths = "/usr/local/libexec/binfmt-nix/qemu-i386? /usr/local/libexec/binfmt-nix/qemu-x86_64?";
+    let paths = "/usr/local/libexec/binfmt-nix/bin/qemu-i386? /usr/local/libexec/binfmt-nix/bin/qemu-x86_64?";
     assert_eq!(
         settings,
         [

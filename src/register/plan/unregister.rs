@@ -9,6 +9,7 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::{Plan, Step, SystemPlan};
+use crate::binfmt::boot_hook;
 use crate::binfmt::table::entry_name;
 use crate::nix::conf;
 use crate::paths;
@@ -49,6 +50,11 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
         add_undo_steps(facts, &mut plan, |record| is_requested(record) && kind(&record.made));
     }
     if remaining.is_empty() {
+        add_undo_steps(facts, &mut plan, is_of_hook);
+        if plan.steps.iter().any(|step| matches!(step, Step::RemoveFile(path) if boot_hook::is_runlevel_link(path))) {
+            let insserv = facts.boot.hook.as_ref().and_then(|state| state.insserv.clone());
+            plan.steps.extend(insserv.map(Step::ListBootScripts));
+        }
         add_undo_steps(facts, &mut plan, |record| matches!(record.made, Artifact::Mount { .. }));
         add_undo_steps(
             facts,
@@ -68,6 +74,15 @@ fn is_entry(made: &Artifact) -> bool {
 
 fn is_file(made: &Artifact) -> bool {
     matches!(made, Artifact::File { .. })
+}
+
+/// Whether a record belongs to the boot hook, which all systems share.
+fn is_of_hook(record: &Record) -> bool {
+    match &record.made {
+        Artifact::Program { .. } | Artifact::Link { .. } | Artifact::BootCommand { .. } => true,
+        Artifact::File { path, .. } => boot_hook::is_hook_file(path),
+        _ => false,
+    }
 }
 
 fn is_interpreter(made: &Artifact) -> bool {
@@ -97,7 +112,7 @@ fn plan_nix_removal(facts: &Facts, remaining: &BTreeMap<String, System>, plan: &
             if changed {
                 plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).as_text()));
             } else {
-                plan.steps.push(Step::WriteFile { path, text, arch: None });
+                plan.steps.push(Step::WriteFile { path, text, arch: None, executable: false });
             }
         }
     }
@@ -114,8 +129,19 @@ fn add_undo_steps(facts: &Facts, plan: &mut Plan, is_selected: impl Fn(&Record) 
             (RecordState::Missing, _) => {}
             (RecordState::Modified, made) => plan.findings.push(describe_modified(&describe_artifact(facts, made))),
             (RecordState::Unchanged, Artifact::Dir { path }) => plan.steps.push(Step::RemoveDir(path.clone())),
-            (RecordState::Unchanged, Artifact::Interpreter { path, .. } | Artifact::File { path, .. }) => {
-                plan.steps.push(Step::RemoveFile(path.clone()));
+            (
+                RecordState::Unchanged,
+                Artifact::Interpreter { path, .. }
+                | Artifact::Program { path, .. }
+                | Artifact::Link { path, .. }
+                | Artifact::File { path, .. },
+            ) => plan.steps.push(Step::RemoveFile(path.clone())),
+            (RecordState::Unchanged, Artifact::BootCommand { path, created, added }) => {
+                plan.steps.push(Step::RemoveBootCommand {
+                    path: path.clone(),
+                    created: *created,
+                    added: added.clone(),
+                });
             }
             (RecordState::Unchanged, Artifact::Include { path, created, newline_added }) => {
                 plan.steps.push(Step::RemoveInclude {

@@ -127,6 +127,31 @@ pub enum Artifact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         qemu: Option<String>,
     },
+    /// Copy of this program, which a boot hook starts.
+    Program {
+        /// Logical path of the copy.
+        path: PathBuf,
+        /// Digest of the whole file.
+        sha256: Sha256,
+        /// Stamp of the file. While it is unchanged, the file is not hashed again.
+        seal: Option<FileStamp>,
+    },
+    /// Symbolic link of a boot hook.
+    Link {
+        /// Logical path of the link.
+        path: PathBuf,
+        /// Target of the link.
+        target: PathBuf,
+    },
+    /// Boot command in a wsl.conf.
+    BootCommand {
+        /// Logical path of the wsl.conf.
+        path: PathBuf,
+        /// Whether the file did not exist before.
+        created: bool,
+        /// Text that was added to the file.
+        added: String,
+    },
     /// Text file that belongs to this tool as a whole.
     File {
         /// Logical path of the file.
@@ -182,6 +207,9 @@ impl Artifact {
         match self {
             Self::Dir { path }
             | Self::Interpreter { path, .. }
+            | Self::Program { path, .. }
+            | Self::Link { path, .. }
+            | Self::BootCommand { path, .. }
             | Self::File { path, .. }
             | Self::Include { path, .. } => Some(path),
             Self::Mount { .. } | Self::Entry { .. } => None,

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Rule};
 
 use super::{Artifact, Receipt, Record, System, VERSION};
+use crate::binfmt::boot_hook;
+use crate::binfmt::init_system::WSL_CONF;
 use crate::paths;
 use crate::sanitize::AsText as _;
 
@@ -54,7 +56,7 @@ pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> 
 fn validate_system(target: &str, system: &System) -> Result<(), InvalidReceipt> {
     let arch = find_target(target)?;
     let is_own_emulator =
-        system.interpreter == paths::interpreter_path(arch) && paths::entry_names(arch).contains(&system.entry);
+        own_interpreters(arch).contains(&system.interpreter) && paths::entry_names(arch).contains(&system.entry);
     ensure(is_own_emulator || system.adopted, || InvalidReceipt::System {
         target: target.to_owned(),
         entry: system.entry.clone(),
@@ -74,11 +76,17 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
             ensure(paths::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || invalid_path(path))
         }
         Artifact::Interpreter { path, .. } => {
-            ensure(arch.is_some_and(|arch| *path == paths::interpreter_path(arch)), || invalid_path(path))
+            ensure(arch.is_some_and(|arch| own_interpreters(arch).contains(path)), || invalid_path(path))
+        }
+        Artifact::Program { path, .. } => ensure(path == Path::new(paths::PROGRAM), || invalid_path(path)),
+        Artifact::Link { path, target } => ensure(boot_hook::is_hook_link(path, target), || invalid_path(path)),
+        Artifact::BootCommand { path, added, .. } => {
+            let is_own = path == Path::new(WSL_CONF) && boot_hook::is_own_addition(added);
+            ensure(is_own, || invalid_path(path))
         }
         Artifact::File { path, .. } => {
-            let own_conf = path == Path::new(paths::NIX_OWN_CONF);
-            ensure(own_conf || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
+            let is_shared = path == Path::new(paths::NIX_OWN_CONF) || boot_hook::is_hook_file(path);
+            ensure(is_shared || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
         }
     }
 }
@@ -86,11 +94,16 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
 /// Whether this tool makes such an entry for the system. A line that cannot be parsed is accepted, because the path of the
 /// root prefix in it may not have been UTF-8. Such a line never equals the rule of an existing entry.
 fn is_entry(arch: &Arch, name: &String, line: &str) -> bool {
-    let emulator = paths::interpreter_path(arch);
-    let emulator = emulator.as_os_str().as_bytes();
+    let is_own =
+        |path: &[u8]| own_interpreters(arch).iter().any(|emulator| path.ends_with(emulator.as_os_str().as_bytes()));
     paths::entry_names(arch).contains(name)
         && Rule::parse(line.as_bytes())
-            .map_or(true, |rule| rule.name.as_bytes() == name.as_bytes() && rule.interpreter.ends_with(emulator))
+            .map_or(true, |rule| rule.name.as_bytes() == name.as_bytes() && is_own(&rule.interpreter))
+}
+
+/// The paths of a system's emulator: that of this version, and that of earlier ones.
+fn own_interpreters(arch: &Arch) -> [PathBuf; 2] {
+    [paths::interpreter_path(arch), paths::old_interpreter_path(arch)]
 }
 
 fn find_target(target: &str) -> Result<&'static Arch, InvalidReceipt> {

@@ -13,8 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(Receipt::parse(&json).ok().as_ref(), Some(&receipt));
     for path in receipt.records.iter().filter_map(|record| record.made.path()) {
         let names = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let home = path.parent().is_some_and(|dir| paths::home_dirs().contains(&dir));
-        let file = home && (names.contains("binfmt-nix") || names.starts_with("qemu-") || names.starts_with("nix."));
+        let mut homes = paths::written_dirs().chain([Path::new(paths::OWN_DIR)]);
+        let home = path.parent().is_some_and(|dir| homes.any(|home| home == dir));
+        let is_own = names.contains("binfmt-nix") || names.starts_with("qemu-") || names.starts_with("nix.");
+        let file = home && (is_own || path == Path::new("/etc/wsl.conf"));
         assert!(file || paths::managed_dirs().any(|dir| dir == path), "{}", path.display());
         assert!(path.is_absolute() && !path.components().any(|part| part.as_os_str() == ".."));
         assert!(path != Path::new("/"));

@@ -68,13 +68,27 @@ fn assert_commands_work(run: fn(&[&str]) -> Command) {
     foreign.prints(" run -s s390x\n").prints(&format!(" run -s s390x -- {}", probe("s390x").display()));
     inside("test s390x").exits(3).prints(" run -s s390x\n").omits("register");
     // Without the lines of `run`, Nix refuses the builds, and the repair appends them.
-    let script = "export NIX_CONFIG='cores = 1'; \"$0\" doctor --json; eval \"$(\"$0\" doctor | grep 'export ')\"; \
-                  echo \"$NIX_CONFIG\"; \"$0\" doctor";
+    let repaired = |config: &str| {
+        let script = "export NIX_CONFIG=\"$1\"; \"$0\" doctor --json; eval \"$(\"$0\" doctor | grep 'export ')\"; \
+                      echo \"$NIX_CONFIG\"; \"$0\" doctor";
+        let tool = shown(Path::new(TOOL));
+        let done = done(&mut run(&["sh", "-c", script, tool.to_str().unwrap(), config])).exits(0);
+        done.prints("nothing is wrong")
+    };
+    let done = repaired("cores = 1").prints("\"nix-not-told\"");
+    done.prints("cores = 1\nextra-extra-platforms = aarch64-linux\n");
+}
+
+/// A setting of the user in `NIX_CONFIG` is removed without the lines of `run`.
+#[sandboxed]
+fn the_repair_of_nix_config_keeps_the_lines_of_run() {
+    machine();
     let tool = shown(Path::new(TOOL));
-    let done = done(&mut run(&["sh", "-c", script, tool.to_str().unwrap()])).exits(0);
-    done.prints("\"nix-not-told\"")
-        .prints("cores = 1\nextra-extra-platforms = aarch64-linux\n")
-        .prints("nothing is wrong");
+    let script =
+        "\"$0\" doctor --json; eval \"$(\"$0\" doctor | grep 'export ')\"; echo \"$NIX_CONFIG\"; \"$0\" doctor";
+    let mut command = running("aarch64", &["sh", "-c", script, tool.to_str().unwrap()]);
+    let done = done(command.env("NIX_CONFIG", "max-jobs = 0")).exits(0);
+    done.prints("nix-no-local-jobs").prints("\nextra-extra-platforms = aarch64-linux\n").prints("nothing is wrong");
 }
 
 #[sandboxed]

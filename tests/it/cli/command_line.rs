@@ -123,7 +123,7 @@ fn list_prints_lines_for_the_kernel() {
             assert_eq!(rule.name.as_str(), Some(format!("qemu-{}", arch.target).as_str()));
             assert_eq!(rule.pattern(), Some(&arch.pattern()));
             assert_eq!(rule.flags.to_string(), "PF");
-            let interpreter = format!("/usr/local/libexec/binfmt-nix/qemu-{}", arch.target);
+            let interpreter = format!("/usr/local/libexec/binfmt-nix/bin/qemu-{}", arch.target);
             assert_eq!(rule.interpreter, interpreter.as_bytes());
         }
         assert!(done.out.lines().all(|line| line.len() <= 1920));

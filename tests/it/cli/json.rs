@@ -17,7 +17,7 @@ fn register_prints_one_document() {
     assert_eq!(system["system"], "aarch64");
     assert_eq!(system["nix_systems"], serde_json::json!(["aarch64-linux"]));
     assert_eq!(system["entry"], "qemu-aarch64");
-    assert_eq!(system["interpreter"], "/usr/local/libexec/binfmt-nix/qemu-aarch64");
+    assert_eq!(system["interpreter"], "/usr/local/libexec/binfmt-nix/bin/qemu-aarch64");
     let second = tree.register_with("aarch64", &["--json"]).exits(0).json();
     assert_eq!((&second["changed"], &second["steps"]), (&false.into(), &serde_json::json!([])));
     assert_eq!((&second["systems"][0]["already"], &second["systems"][0]["proven"]), (&true.into(), &true.into()));

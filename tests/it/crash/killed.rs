@@ -1,38 +1,55 @@
 //! Runs that are killed at each of their changes, one after the other.
 
+use std::path::Path;
+
+use crate::binfmt::userns::bind;
 use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
-use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_after};
+use crate::support::output::TOOL;
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
 
 /// A run to kill, and the state in which it starts.
 struct Case {
+    /// Machine before any run.
+    machine: fn() -> Tree,
     prepare: &'static [Run],
     run: Run,
     /// Registration that completes the killed run.
     again: Run,
+    /// Parts of the paths whose changes are judged; all if there are none.
+    only: &'static [&'static str],
     /// Whether the run replaces an entry. Between the old entry and the new one is a moment without an entry: only
     /// then is a system configured in Nix that does not run.
     exchanges: bool,
 }
 
-const REGISTER: Case = Case { prepare: &[], run: Run::Register, again: Run::Register, exchanges: false };
-const UPGRADE: Case = Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, exchanges: true };
-const SECOND: Case =
-    Case { prepare: &[Run::RegisterSecond], run: Run::Register, again: Run::Register, exchanges: false };
-const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, again: Run::Register, exchanges: false };
-const ONE_OF_TWO: Case = Case {
-    prepare: &[Run::Register, Run::RegisterSecond],
-    run: Run::Unregister,
-    again: Run::Register,
-    exchanges: false,
-};
+const REGISTER: Case =
+    Case { machine: Tree::new, prepare: &[], run: Run::Register, again: Run::Register, only: &[], exchanges: false };
+const UPGRADE: Case =
+    Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, exchanges: true, ..REGISTER };
+const SECOND: Case = Case { prepare: &[Run::RegisterSecond], ..REGISTER };
+const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, ..REGISTER };
+const ONE_OF_TWO: Case = Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, ..REGISTER };
+const HOOK: &[&str] = &["/etc/init.d", "/etc/runlevels"];
+const REGISTER_HOOK: Case = Case { machine: with_hook, only: HOOK, ..REGISTER };
+const UNDO_HOOK: Case = Case { machine: with_hook, only: HOOK, ..UNDO };
+
+/// A machine with a boot hook, which has a script and a link. A package has the program: a copy would take most of the
+/// time.
+fn with_hook() -> Tree {
+    let tree = Tree::new().without("usr/lib/systemd").program("sbin/openrc-init", "");
+    let tree = tree.link("sbin/init", "openrc-init").program("usr/bin/binfmt-nix", "");
+    bind(Path::new(TOOL), &tree.path("usr/bin/binfmt-nix"));
+    tree
+}
 
 impl Case {
     /// The complete states: before the run and after it.
     fn whole(&self) -> CompleteStates {
-        let tree = tree_after(self.prepare, Emulators::Small);
+        let tree = (self.machine)();
+        complete_all(self.prepare, Emulators::Small, &tree);
         let before = CompleteStates::default().with_current(&tree);
         self.run.complete(Emulators::Small, &tree);
         let both = before.with_current(&tree).exhaustive();
@@ -48,6 +65,9 @@ impl Case {
         let (mut kills, mut wrong) = (0, Vec::new());
         for number in 1.. {
             let Some(change) = self.kill_and_recover(Fault::Kill, number, &whole, &mut wrong) else { break };
+            if !self.judges(&change) {
+                continue;
+            }
             kills += 1;
             if change.what == "write" {
                 self.kill_and_recover(Fault::Torn, number, &whole, &mut wrong).unwrap();
@@ -55,7 +75,7 @@ impl Case {
             }
         }
         assert!(wrong.is_empty(), "{} of {kills}:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(kills > 20, "only {kills}: is the tool built with the feature failpoints?");
+        assert!(kills > 7, "only {kills}: is the tool built with the feature failpoints?");
         fault_table::line(what, kills);
     }
 
@@ -67,9 +87,15 @@ impl Case {
         whole: &CompleteStates,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
-        let recoveries: [fn(&Self, &Tree, &Snapshot) -> String; 2] = [describe_unregistrable, describe_unrestored];
-        let changes = recoveries.iter().map(|recover| self.kill_at(fault, number, whole, recover, wrong));
-        changes.last().flatten()
+        let change = self.kill_at(fault, number, whole, describe_unregistrable, wrong)?;
+        if !self.judges(&change) {
+            return Some(change);
+        }
+        self.kill_at(fault, number, whole, describe_unrestored, wrong)
+    }
+
+    fn judges(&self, change: &Change) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| change.path.contains(part))
     }
 
     fn kill_at(
@@ -80,11 +106,11 @@ impl Case {
         recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
         wrong: &mut Vec<String>,
     ) -> Option<Change> {
-        let tree = Tree::new();
+        let tree = (self.machine)();
         let fresh = tree.snapshot();
         complete_all(self.prepare, Emulators::Small, &tree);
         let (change, done) = fault::run(&tree, self.run, fault, number);
-        if let Some(change) = &change {
+        if let Some(change) = change.as_ref().filter(|change| self.judges(change)) {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
             let faults = [self.describe_damage(&tree, whole, change), recover(self, &tree, &fresh)];
             wrong.extend(
@@ -160,4 +186,14 @@ fn killed_unregistrations_are_recovered() {
 #[sandboxed]
 fn killed_unregistrations_of_one_system_are_recovered() {
     ONE_OF_TWO.kill_at_each_change("`unregister` of one of two systems, killed at each change");
+}
+
+#[sandboxed]
+fn killed_registrations_with_a_boot_hook_are_recovered() {
+    REGISTER_HOOK.kill_at_each_change("`register`, killed at each change of its boot hook");
+}
+
+#[sandboxed]
+fn killed_unregistrations_with_a_boot_hook_are_recovered() {
+    UNDO_HOOK.kill_at_each_change("`unregister`, killed at each change of its boot hook");
 }

@@ -11,7 +11,8 @@ use crate::support::tree::{EMULATOR, ROOT};
 use crate::support::{Tree, fault_table, qemu, skip};
 
 /// All directories that have temporary names during a run.
-const DIRS: [&str; 5] = ["usr/local/libexec/binfmt-nix", "var/lib/binfmt-nix", "var/lib", "etc/binfmt.d", "etc/nix"];
+const DIRS: [&str; 5] =
+    ["usr/local/libexec/binfmt-nix/bin", "var/lib/binfmt-nix", "var/lib", "etc/binfmt.d", "etc/nix"];
 
 /// Names that killed runs leave.
 const NAMES: [&str; 6] = [
@@ -162,7 +163,7 @@ fn a_file_of_another_user_is_kept() {
 #[sandboxed]
 fn a_hard_link_to_the_emulator_in_use_is_removed() {
     let (tree, fresh, _) = registered_tree();
-    let second = tree.path("usr/local/libexec/binfmt-nix/.binfmt-nix-4242-3");
+    let second = tree.path("usr/local/libexec/binfmt-nix/bin/.binfmt-nix-4242-3");
     fs::hard_link(tree.path(EMULATOR), second).unwrap();
     tree.run(&["register", "aarch64"]).exits(0);
     assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
@@ -181,7 +182,7 @@ fn leftovers_are_removed_before_space_is_needed() {
     let emulator = fs::metadata(qemu("aarch64")).unwrap().len();
     // Enough for one emulator and the small files, and not for two.
     tree.limit(&format!("size={}", taken + emulator * 3 / 2));
-    let left = "usr/local/libexec/binfmt-nix/.binfmt-nix-4242-0";
+    let left = "usr/local/libexec/binfmt-nix/bin/.binfmt-nix-4242-0";
     tree.write(left, "");
     let full = std::iter::repeat_n(vec![7; 1 << 16], 10_000);
     let mut file = fs::File::create(tree.path(left)).unwrap();

@@ -6,10 +6,11 @@ use crate::support::tree::{NIX_CONF, RECEIPT};
 use crate::support::{Tree, fault_table};
 
 /// All directories that the tool writes to, and those above.
-const DIRS: [&str; 9] = [
+const DIRS: [&str; 10] = [
     "usr/local",
     "usr/local/libexec",
     "usr/local/libexec/binfmt-nix",
+    "usr/local/libexec/binfmt-nix/bin",
     "var/lib",
     "var/lib/binfmt-nix",
     "etc",

@@ -249,7 +249,7 @@ fn restorecon_is_started_only_if_no_other_user_can_replace_it() {
         assert_eq!(started(), "");
     });
     register().exits(0);
-    assert!(started().contains("/usr/sbin/restorecon -F /usr/local/libexec/binfmt-nix/qemu-aarch64"));
+    assert!(started().contains("/usr/sbin/restorecon -F /usr/local/libexec/binfmt-nix/bin/qemu-aarch64"));
 }
 
 /// A program that is missing is not an error.

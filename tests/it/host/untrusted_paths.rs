@@ -21,7 +21,7 @@ fn a_link_owned_by_root_is_followed() {
     let tree = Tree::new().without("usr/local").dir("var/usrlocal").link("usr/local", "../var/usrlocal");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("registered, proven");
-    assert!(tree.exists("var/usrlocal/libexec/binfmt-nix/qemu-aarch64") && tree.runs("aarch64"));
+    assert!(tree.exists("var/usrlocal/libexec/binfmt-nix/bin/qemu-aarch64") && tree.runs("aarch64"));
     tree.register("aarch64").exits(0).prints("already registered");
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
@@ -33,7 +33,7 @@ fn a_chain_of_links_is_followed() {
     let tree = tree.link("usr/local", "./../srv/way/../b/local").link("srv/way", "a/b").link("srv/b", "a/b");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0).prints("registered, proven");
-    assert!(tree.exists("srv/a/b/local/libexec/binfmt-nix/qemu-aarch64"));
+    assert!(tree.exists("srv/a/b/local/libexec/binfmt-nix/bin/qemu-aarch64"));
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
 }

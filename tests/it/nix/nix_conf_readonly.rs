@@ -18,7 +18,7 @@ fn assert_kept(tree: &Tree, why: &str) {
     let before = (tree.snapshot(), nix_conf());
     let done = tree.register("aarch64").exits(3).prints("aarch64: registered, proven");
     let done = done.says("nix.conf is left as it is").says(why).says(SETTING);
-    done.says("extra-sandbox-paths = /usr/local/libexec/binfmt-nix/qemu-aarch64?");
+    done.says("extra-sandbox-paths = /usr/local/libexec/binfmt-nix/bin/qemu-aarch64?");
     assert_eq!(before.1, nix_conf());
     assert!(tree.runs("aarch64") && tree.exists(BOOT));
     let registered = tree.snapshot();

@@ -51,14 +51,18 @@ fn check_modes(tree: &Tree) {
     for (path, mode) in [(EMULATOR, 0o755), (BOOT, 0o644), (OWN_CONF, 0o644), (RECEIPT, 0o644)] {
         assert_eq!(tree.mode_of(path), mode, "{path}");
     }
-    for dir in ["usr/local/libexec", "usr/local/libexec/binfmt-nix", "etc/binfmt.d", "var/lib/binfmt-nix"] {
+    for dir in
+        ["usr/local/libexec/binfmt-nix", "usr/local/libexec/binfmt-nix/bin", "etc/binfmt.d", "var/lib/binfmt-nix"]
+    {
         assert_eq!(tree.mode_of(dir), 0o755, "{dir}");
     }
 }
 
 #[sandboxed]
 fn a_umask_does_not_change_the_modes() {
-    let tree = Tree::on("mode=755").dir("proc/sys/fs/binfmt_misc").dir("nix/store");
+    // Nothing reads boot rules here, so the exit status is 3 without --no-persist.
+    let tree = Tree::on("mode=755").dir("proc/sys/fs/binfmt_misc").dir("nix/store").dir("usr/lib/systemd");
+    let tree = tree.mode("usr/lib", 0o755).file("usr/lib/systemd/systemd-binfmt", "");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     tree.register("aarch64").exits(0);
     check_modes(&tree);
@@ -99,7 +103,10 @@ fn register_configures_nix() {
     assert_eq!(tree.text(NIX_CONF), "sandbox = true\n!include binfmt-nix.conf\n");
     assert_eq!(
         tree.settings(),
-        ["extra-extra-platforms = aarch64-linux", "extra-sandbox-paths = /usr/local/libexec/binfmt-nix/qemu-aarch64?"]
+        [
+            "extra-extra-platforms = aarch64-linux",
+            "extra-sandbox-paths = /usr/local/libexec/binfmt-nix/bin/qemu-aarch64?"
+        ]
     );
 }
 
@@ -165,7 +172,7 @@ fn unregister_keeps_the_other_system() {
     assert!(tree.runs("riscv64") && !tree.runs("aarch64"));
     assert_eq!(tree.entries(), ["qemu-riscv64"]);
     assert!(!tree.exists(BOOT) && tree.exists("etc/binfmt.d/zz-binfmt-nix-riscv64.conf"));
-    assert!(!tree.exists(EMULATOR) && tree.exists("usr/local/libexec/binfmt-nix/qemu-riscv64"));
+    assert!(!tree.exists(EMULATOR) && tree.exists("usr/local/libexec/binfmt-nix/bin/qemu-riscv64"));
     assert_eq!(tree.settings()[0], "extra-extra-platforms = riscv64-linux");
     assert!(!tree.text(OWN_CONF).contains("aarch64"));
     tree.unregister("riscv64").exits(0);
@@ -193,7 +200,7 @@ fn a_table_that_was_mounted_before_stays_mounted() {
 
 #[sandboxed]
 fn directories_that_existed_before_stay() {
-    let tree = Tree::new().dir("etc/binfmt.d").dir("usr/local/libexec/binfmt-nix").dir("var/lib/binfmt-nix");
+    let tree = Tree::new().dir("etc/binfmt.d").dir("usr/local/libexec/binfmt-nix/bin").dir("var/lib/binfmt-nix");
     let before = tree.snapshot();
     tree.register("aarch64").exits(0);
     tree.unregister("aarch64").exits(0);

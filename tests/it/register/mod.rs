@@ -1,5 +1,6 @@
 //! `register` and `unregister`.
 
+pub(crate) mod boot_hook;
 pub(crate) mod concurrent_changes;
 pub(crate) mod concurrent_writers;
 pub(crate) mod conflicts;

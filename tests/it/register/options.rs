@@ -173,7 +173,7 @@ fn nix_conf_prints_the_settings() {
     let tree = Tree::new();
     let before = tree.snapshot();
     let lines = "extra-extra-platforms = aarch64-linux\n\
-                 extra-sandbox-paths = /usr/local/libexec/binfmt-nix/qemu-aarch64?\n";
+                 extra-sandbox-paths = /usr/local/libexec/binfmt-nix/bin/qemu-aarch64?\n";
     assert_eq!(tree.run(&["nix-conf", "arm64"]).exits(0).out, lines);
     assert_eq!(tree.run(&["nix-conf"]).exits(0).says("nothing is registered").out, "");
     before.is_untouched_in(&tree);

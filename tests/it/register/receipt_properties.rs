@@ -27,7 +27,8 @@ fn parse_receipt(value: &Value) -> Option<Receipt> {
 
 /// Every file and directory that this tool can create.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
-    let files = Arch::ALL.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::boot_rule(arch)]);
+    let of_arch = |arch| [paths::interpreter_path(arch), paths::old_interpreter_path(arch), paths::boot_rule(arch)];
+    let files = Arch::ALL.iter().flat_map(of_arch);
     let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
     files.chain(shared).chain(paths::managed_dirs().map(Path::to_owned)).collect()
 });

@@ -115,6 +115,11 @@ fn a_receipt_that_names_foreign_files_is_rejected() {
             json!({ "file": { "path": path, "sha256": sha256 } }),
             json!({ "include": { "path": path, "created": true, "newline_added": false } }),
             json!({ "dir": { "path": path } }),
+            json!({ "program": { "path": path, "sha256": sha256, "seal": null } }),
+            json!({ "link": { "path": path, "target": "../init.d/binfmt-nix" } }),
+            json!({ "link": { "path": "/etc/rc2.d/S01binfmt-nix", "target": path } }),
+            json!({ "boot-command": { "path": path, "created": true, "added": "" } }),
+            json!({ "boot-command": { "path": "/etc/wsl.conf", "created": true, "added": "[boot]\ncommand = x\n" } }),
         ];
         for made in of_aarch64 {
             assert_rejected_with(&tree, Some("aarch64"), &made, "passwd");
@@ -187,7 +192,7 @@ fn unregister_without_a_receipt_removes_only_unchanged_files() {
 fn the_next_run_removes_temporary_files() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
-    let left = ["usr/local/libexec/binfmt-nix/.binfmt-nix-4242-0", "var/lib/binfmt-nix/.binfmt-nix-4242-1"];
+    let left = ["usr/local/libexec/binfmt-nix/bin/.binfmt-nix-4242-0", "var/lib/binfmt-nix/.binfmt-nix-4242-1"];
     for path in left {
         tree.write(path, "half");
     }

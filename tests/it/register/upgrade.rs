@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use binfmt_nix::sha256::Sha256;
+use serde_json::Value;
+
 use crate::support::emulators::{other_qemu, outside};
-use crate::support::tree::EMULATOR;
+use crate::support::tree::{BOOT, EMULATOR, RECEIPT};
 use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 #[sandboxed]
@@ -103,4 +106,63 @@ fn a_removed_emulator_is_installed_again() {
     tree.remove(EMULATOR);
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
+}
+
+/// Path of the emulator in earlier versions.
+const OLD_EMULATOR: &str = "usr/local/libexec/binfmt-nix/qemu-aarch64";
+
+/// A machine on which an earlier version registered aarch64: the emulator is one directory above.
+fn old_machine() -> Tree {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let receipt = tree.text(RECEIPT);
+    let boot = tree.text(BOOT);
+    tree.write_kernel("qemu-aarch64", "-1");
+    fs::rename(tree.path(EMULATOR), tree.path(OLD_EMULATOR)).unwrap();
+    fs::remove_dir(tree.path(EMULATOR).parent().unwrap()).unwrap();
+    let old = |text: &str| text.replace("/binfmt-nix/bin/qemu-", "/binfmt-nix/qemu-");
+    tree.write(BOOT, old(&boot));
+    tree.enter(&old(&rule_line(&boot).replace(":/usr", ":/tree/usr")));
+    let sum = |text: &str| Sha256::of_bytes(text.as_bytes()).to_string();
+    let mut receipt: Value = serde_json::from_str(&old(&receipt).replace(&sum(&boot), &sum(&old(&boot)))).unwrap();
+    let records = receipt["records"].as_array_mut().unwrap();
+    records.retain(|record| record["made"]["dir"]["path"] != "/usr/local/libexec/binfmt-nix/bin");
+    for record in records.iter_mut().filter(|record| record["made"]["interpreter"].is_object()) {
+        record["made"]["interpreter"]["seal"] = Value::Null;
+    }
+    let text = receipt.to_string();
+    assert!(!text.contains("binfmt-nix/bin"), "{text}");
+    tree.write(RECEIPT, text);
+    assert!(tree.runs("aarch64"));
+    tree
+}
+
+fn rule_line(boot: &str) -> String {
+    boot.lines().find(|line| !line.starts_with('#')).unwrap().to_owned()
+}
+
+#[sandboxed]
+fn what_an_earlier_version_registered_is_undone() {
+    let tree = old_machine();
+    tree.unregister("aarch64").exits(0);
+    assert!(!tree.exists("usr/local/libexec") && !tree.exists("var/lib/binfmt-nix") && !tree.exists("etc/binfmt.d"));
+    assert_eq!((tree.text("etc/nix/nix.conf").as_str(), tree.entries().len()), ("sandbox = true\n", 0));
+}
+
+/// Neither a download nor `--qemu` is needed.
+#[sandboxed]
+fn registering_again_moves_the_emulator_of_an_earlier_version() {
+    let tree = old_machine();
+    tree.run(&["restore", "--check"]).exits(0).prints("nothing is missing");
+    tree.run(&["register", "aarch64", "--offline"]).exits(0).prints("aarch64: registered, proven");
+    assert!(tree.exists(EMULATOR) && !tree.exists(OLD_EMULATOR) && tree.runs("aarch64"));
+    assert!(
+        tree.text(BOOT).contains("/binfmt-nix/bin/qemu-aarch64") && !tree.text(RECEIPT).contains("binfmt-nix/qemu-")
+    );
+    assert!(tree.settings().iter().any(|line| line.contains("/binfmt-nix/bin/qemu-aarch64?")));
+    let complete = tree.snapshot();
+    tree.run(&["register", "aarch64"]).exits(0).prints("already registered");
+    complete.is_unchanged_in(&tree);
+    tree.unregister("all").exits(0);
+    assert!(!tree.exists("usr/local/libexec") && !tree.exists("var/lib/binfmt-nix") && !tree.exists("etc/binfmt.d"));
 }

@@ -43,13 +43,14 @@ fn run_download(program: &str, before: &[&str]) -> Output {
         .args(before)
         .arg("--root")
         .arg(root.path())
-        .args(["--json", "register", "aarch64", "--source", "download", "--no-nix", "--mirror", &server.url()])
+        .args(["--json", "register", "aarch64", "--source", "download", "--no-nix", "--no-persist", "--mirror"])
+        .arg(server.url())
         .env_clear()
         .env("NO_PROXY", "127.0.0.1")
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    assert!(root.path().join("usr/local/libexec/binfmt-nix/qemu-aarch64").exists());
+    assert!(root.path().join("usr/local/libexec/binfmt-nix/bin/qemu-aarch64").exists());
     done
 }
 

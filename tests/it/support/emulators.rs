@@ -102,6 +102,27 @@ pub(crate) fn spy(marker: &Path, contained: &str, printed: &str) -> Vec<u8> {
     assemble(&[&code[..], &marker, contained.as_bytes(), printed.as_bytes()].concat())
 }
 
+/// A static program for x86_64 that prints a version if it has one argument. If the kernel starts it as an interpreter, it
+/// prints a complaint on standard error and exits with status 1.
+pub(crate) fn complaining(version: &str, complaint: &str) -> Vec<u8> {
+    let texts = [version, complaint].map(|text| format!("{text}\n"));
+    let [first, second] = texts.each_ref().map(|text| u32::try_from(text.len()).unwrap());
+    // cmp qword [rsp], 2; jne to the second half
+    let mut program = vec![0x48, 0x83, 0x3c, 0x24, 0x02, 0x75, 33];
+    // mov eax, 1; mov edi, 1; lea rsi, [rip + 52]; mov edx, length; syscall; mov eax, 60; xor edi, edi; syscall
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x48, 0x8d, 0x35, 52, 0, 0, 0, 0xba]);
+    program.extend(first.to_le_bytes());
+    program.extend([0x0f, 0x05, 0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05]);
+    // The same for standard error, with status 1.
+    program.extend([0xb8, 1, 0, 0, 0, 0xbf, 2, 0, 0, 0, 0x48, 0x8d, 0x35]);
+    program.extend((19 + first).to_le_bytes());
+    program.push(0xba);
+    program.extend(second.to_le_bytes());
+    program.extend([0x0f, 0x05, 0xb8, 60, 0, 0, 0, 0xbf, 1, 0, 0, 0, 0x0f, 0x05]);
+    program.extend(texts.concat().bytes());
+    assemble(&program)
+}
+
 /// Puts code and data behind the headers of the probe program.
 fn assemble(code: &[u8]) -> Vec<u8> {
     if !cfg!(target_arch = "x86_64") {

@@ -124,7 +124,7 @@ impl Tree {
 
     /// The release in the answer of the installed emulator.
     fn release(&self, system: &str) -> Option<String> {
-        let emulator = self.path(&format!("usr/local/libexec/binfmt-nix/qemu-{system}"));
+        let emulator = self.path(&format!("usr/local/libexec/binfmt-nix/bin/qemu-{system}"));
         let output = Command::new(emulator).arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.split_whitespace().skip_while(|word| *word != "version").nth(1).map(str::to_owned)

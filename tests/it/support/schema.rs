@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The schemas, each with the JSON pointer of a field that only its document has.
-const DOCUMENTS: [(&str, &str); 14] = [
+const DOCUMENTS: [(&str, &str); 15] = [
     ("/exit_status", include_str!("../../../packaging/schema/error.json")),
     ("/changed", include_str!("../../../packaging/schema/register.json")),
     ("/event", include_str!("../../../packaging/schema/watch-event.json")),
@@ -21,6 +21,7 @@ const DOCUMENTS: [(&str, &str); 14] = [
     ("/systems/0/magic", include_str!("../../../packaging/schema/list.json")),
     ("/manifest", include_str!("../../../packaging/schema/fetch.json")),
     ("/removed", include_str!("../../../packaging/schema/cache.json")),
+    ("/missing", include_str!("../../../packaging/schema/restore.json")),
     ("/lines", include_str!("../../../packaging/schema/nix-conf.json")),
     ("/machines", include_str!("../../../packaging/schema/nix-builder.json")),
 ];

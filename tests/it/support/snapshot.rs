@@ -83,7 +83,7 @@ impl Snapshot {
     pub(crate) fn unrestored_in(&self, tree: &Tree) -> String {
         self.compare(tree, |path, seen| {
             seen.touched = None;
-            if [NIX_CONF, OWN_CONF, RECEIPT, "etc/nix/nix.custom.conf"].contains(&path) {
+            if [NIX_CONF, OWN_CONF, RECEIPT, "etc/nix/nix.custom.conf", "etc/wsl.conf"].contains(&path) {
                 seen.modified = None;
             }
         })

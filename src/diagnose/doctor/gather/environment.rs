@@ -13,13 +13,12 @@ use crate::register::facts::Facts;
 
 pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
     let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default().to_lowercase();
-    let enforced = host.read_lossy(Path::new("/sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1");
     Environment {
         user_namespace: host.is_live() && facts.in_user_namespace,
         container: container::detect_kind(host),
         table_is_younger: host.is_live() && container::is_table_newer(host).unwrap_or(false),
         wsl: release.contains("microsoft"),
-        selinux: enforced,
+        selinux: facts.selinux.clone(),
         emulated: host.is_live() && is_emulated(&facts.machine),
         namespaces: if host.is_live() { test_namespaces(host) } else { None },
     }

@@ -146,6 +146,7 @@ fn run_trial(snapshot: &Snapshot, arch: &Arch, entry: &Entry) -> Option<TrialRun
             return Some(TrialRun::Failed(format!("the program could not be started: {e}")));
         }
         (Some(ProbeResult::Failed(why)), _) => return Some(TrialRun::Failed(why.clone())),
+        (Some(ProbeResult::JitRefused(_)), _) => return Some(TrialRun::JitRefused),
     }
     let is_stale = trial.program().is_some_and(|running| is_replaced(entry, snapshot.start_of(entry), running));
     // A file that is gone is another finding.

@@ -28,7 +28,7 @@ fn runs(snapshot: &Snapshot, arch: &'static Arch) -> Runs {
         return Runs::TableIsOff;
     }
     match snapshot.trials.get(arch.target) {
-        Some(TrialRun::Failed(_)) => Runs::NotNow,
+        Some(TrialRun::Failed(_) | TrialRun::JitRefused) => Runs::NotNow,
         Some(_) => Runs::Now,
         None => Runs::Untried,
     }

@@ -97,7 +97,7 @@ fn working() -> Snapshot {
     let rule = |arch: &Arch| Rule {
         name: EntryName::new(format!("qemu-{}", arch.target)).unwrap(),
         recognition: Recognition::Magic(arch.pattern()),
-        interpreter: format!("/usr/libexec/binfmt-nix/qemu-{}", arch.target).into_bytes(),
+        interpreter: format!("/usr/libexec/binfmt-nix/bin/qemu-{}", arch.target).into_bytes(),
         flags: "PF".parse().unwrap(),
     };
     let rules: Vec<Rule> = foreign().map(rule).collect();

@@ -1,4 +1,4 @@
-//! `doctor`: entries that do not survive the next boot; and LXC and WSL.
+//! `doctor`: entries that do not survive the next boot.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,31 @@ fn a_boot_file_without_a_reader_is_found() {
     let found = finds(&tree, &["boot-reader-off"]);
     let what = finding(&found, "boot-reader-off")["what"].as_str().unwrap();
     assert!(what.contains("nothing on this system reads"), "{found:#}");
-    run_repair(&tree, finding(&found, "boot-reader-off"), Some("aarch64"));
+    assert!(found.to_string().contains("# after each restart"), "{found:#}");
+    let tree = tree.program("usr/lib/systemd/systemd", "").dir("sbin").link("sbin/init", "/usr/lib/systemd/systemd");
+    repaired(&tree, &["boot-reader-off"], "boot-reader-off", None, &[]);
+    assert!(tree.exists("etc/systemd/system/binfmt-nix.service"));
+}
+
+/// Each part of the boot hook is missing once, and changed once.
+#[sandboxed]
+fn a_damaged_boot_hook_is_found_and_repaired() {
+    let tree = Tree::new().program("sbin/init", "").dir("usr/bin");
+    tree.register("aarch64").exits(0);
+    finds(&tree, &[]);
+    for part in ["etc/init.d/binfmt-nix", "etc/rc3.d/S99binfmt-nix", "usr/local/libexec/binfmt-nix/bin/binfmt-nix"] {
+        tree.remove(part);
+        let found = finds(&tree, &["boot-hook-changed"]);
+        assert!(finding(&found, "boot-hook-changed")["what"].as_str().unwrap().contains(part), "{found:#}");
+        assert!(tree.run(&["status", "--json"]).json()["boot"]["problem"].as_str().unwrap().contains("sysvinit"));
+        repaired(&tree, &["boot-hook-changed"], "boot-hook-changed", None, &[]);
+        assert!(tree.exists(part));
+    }
+    tree.append("etc/init.d/binfmt-nix", "# mine\n");
+    finds(&tree, &["boot-hook-changed"]);
+    tree.run(&["register", "aarch64"]).exits(3).says("etc/init.d/binfmt-nix is not as binfmt-nix wrote it");
+    tree.unregister("all").exits(3).says("etc/init.d/binfmt-nix").says("left as it is");
+    assert!(tree.text("etc/init.d/binfmt-nix").ends_with("# mine\n") && !tree.exists("etc/rc3.d/S99binfmt-nix"));
 }
 
 fn later_rule(tree: &Tree, name: &str, system: &str) -> String {
@@ -244,7 +268,8 @@ fn a_reader_that_will_not_be_started_is_found_and_repaired() {
     tree.register("aarch64")
         .exits(0)
         .says("is masked by /etc/systemd/system")
-        .says("run register again after each restart");
+        .says("/etc/systemd/system/binfmt-nix.service will start");
+    finds(&tree, &[]);
     tree.discard();
     // OpenRC, without systemd.
     let tree = registered_tree().without("usr/lib/systemd").file("etc/init.d/binfmt", "#!/sbin/openrc-run\n");

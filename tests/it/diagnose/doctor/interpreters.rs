@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::diagnose::doctor::reports::{finding, finds, registered_tree, repaired, run_repair};
 use crate::register::conflicts::FOREIGN_EMULATOR;
+use crate::support::emulators::{complaining, outside};
 use crate::support::table::line;
 use crate::support::tree::EMULATOR;
 use crate::support::{LiarBehavior, Tree, liar, qemu};
@@ -103,4 +104,35 @@ fn an_interpreter_that_does_not_run_is_found_and_repaired() {
     let why = finding(&found, "does-not-run")["why"].as_str().unwrap();
     assert!(why.contains("signal") || why.contains("as soon as"), "{why}");
     repaired(&tree, &["does-not-run"], "does-not-run", Some("aarch64"), &[]);
+}
+
+/// QEMU on a machine whose policy of SELinux has no executable memory, with the message that it printed on one.
+#[sandboxed]
+fn a_policy_that_forbids_execmem_is_named() {
+    let message = "qemu-aarch64: mprotect of jit buffer: Permission denied";
+    let program = complaining("qemu-aarch64 version 10.0.13", message);
+    let policy =
+        |tree: Tree| tree.file("sys/fs/selinux/enforce", "1").file("sys/fs/selinux/booleans/allow_execmem", "0 0");
+    let command = "setsebool -P allow_execmem on";
+    // `register` undoes its changes, and names neither another QEMU nor a repair of its own.
+    let tree = policy(Tree::new());
+    let before = tree.snapshot();
+    let emulator = outside("complaining", &program);
+    let done = tree.register_by("aarch64", &emulator, &[]).exits(6);
+    done.says("SELinux forbids QEMU").says("every program on this host").says(command).omits("another QEMU");
+    before.is_restored_in(&tree);
+    tree.discard();
+    // An entry that exists.
+    let tree = policy(foreign_entry(&program, "PF"));
+    let found = finds(&tree, &["execmem-denied"]);
+    let one = finding(&found, "execmem-denied");
+    assert!(one["fix"].is_null() && one["repair"].to_string().contains(command), "{found:#}");
+    tree.run(&["doctor", "--fix"]).exits(3);
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert!(status["systems"][0]["detail"].as_str().unwrap().contains("SELinux forbids QEMU"), "{status:#}");
+    assert!(status["systems"][0]["repair"][0].as_str().unwrap().ends_with(command), "{status:#}");
+    // Without SELinux the message is all that is known.
+    tree.write("sys/fs/selinux/enforce", "0");
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["systems"][0]["detail"], message);
 }

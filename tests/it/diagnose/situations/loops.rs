@@ -104,6 +104,20 @@ pub(crate) const LOOPS: &[Situation] = &[
         explain: "refused ENOENT",
         follow: &[],
     },
+    Situation {
+        name: "a disabled entry would take its own interpreter",
+        system: "aarch64",
+        make: || {
+            let tree = own_program("PF");
+            tree.write_kernel("other", "0");
+            aarch64(tree)
+        },
+        doctor: &[],
+        status: "-",
+        test: "everything",
+        explain: "refused ENOEXEC",
+        follow: &[],
+    },
     row("an entry takes its own interpreter by its extension", || {
         aarch64(other("E::jar:", "usr/bin/run.jar", fs::read("/bin/true").unwrap(), ""))
     }),

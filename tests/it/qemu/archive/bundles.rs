@@ -83,11 +83,15 @@ fn register_installs_from_a_bundle_without_a_network() {
     if !cfg!(target_arch = "x86_64") {
         skip("qemu", "these emulators are for x86_64");
     }
-    let sum = said["sha256"].as_str().unwrap();
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
-    let taken = ["--root", "root", "register", "all", "--no-nix", "--from", "q", "--sha256", sum];
-    done(&taken, dir.path(), 0);
+    // The command that is printed, for a tree.
+    let (out, _) = done(&["fetch", "riscv64", "--host", "x86_64", "--mirror", &url, "-o", "q"], dir.path(), 0);
+    let out = String::from_utf8(out).unwrap();
+    let words = out.lines().find_map(|line| line.strip_prefix("use with: binfmt-nix ")).unwrap();
+    assert!(words.contains(said["sha256"].as_str().unwrap()), "{out}");
+    let words: Vec<_> = words.split(' ').collect();
+    done(&[&["--root", "root"], words.as_slice(), &["--no-nix", "--no-persist"]].concat(), dir.path(), 0);
     let receipt = fs::read_to_string(root.join("var/lib/binfmt-nix/receipt.json")).unwrap();
     assert!(receipt.contains("_amd64.deb of Debian\"") && receipt.contains("qemu-riscv64"), "{receipt}");
 }

@@ -278,7 +278,7 @@ fn interpreter_in_run(args: &[&str]) -> String {
     done.out.lines().find_map(|line| line.strip_prefix("interpreter ")).unwrap().to_owned()
 }
 
-/// Counts the cached emulators by the command `cache`.
+/// Lists the digests of the cached files by the command `cache`.
 fn cached_digests() -> Vec<String> {
     let mut command = joe(&shown(Path::new(TOOL)));
     let report = done(command.args(["cache", "--json"])).exits(0).json();
@@ -326,4 +326,28 @@ fn run_caches_what_it_unpacked_by_the_digest_of_the_archive() {
     let program = outside("program", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::RightOutput));
     interpreter_in_run(&["--from", program.to_str().unwrap()]);
     assert!(cached_digests().is_empty());
+}
+
+/// The systems that an archive lacks are in the cache, too: with `--all` it is unpacked once.
+#[sandboxed]
+fn run_for_all_systems_unpacks_an_archive_once() {
+    let program = liar("qemu-aarch64 version 10.0.13", LiarBehavior::RightOutput);
+    let path = outside("q.tar.gz", &gz(&tar(&[("usr/bin/qemu-aarch64", &program)])));
+    let interpreter = || {
+        let mut command = joe(&shown(Path::new(TOOL)));
+        command.args(["run", "--all", "--from", path.to_str().unwrap(), "--"]);
+        let done = done(command.args(["cat", "/proc/sys/fs/binfmt_misc/qemu-aarch64"])).exits(0);
+        done.says("has no emulator for").out.lines().nth(1).unwrap().to_owned()
+    };
+    assert!(interpreter().starts_with("interpreter /proc/self/fd/"));
+    let cached = interpreter();
+    assert!(cached.starts_with("interpreter /scratch/joe/.cache/binfmt-nix/"), "{cached}");
+    // A system that the archive lacks is an error with the name of the archive, as before.
+    for system in ["riscv64", "arm"] {
+        let mut command = joe(&shown(Path::new(TOOL)));
+        command.args(["run", "-s", system, "--from", path.to_str().unwrap(), "--", "true"]);
+        done(&mut command).exits(1).says(&format!("qemu-{system}")).says("has none");
+    }
+    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    assert!(cached_digests().is_empty() && interpreter().starts_with("interpreter /proc/self/fd/"));
 }

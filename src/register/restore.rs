@@ -1,0 +1,211 @@
+//! `restore`: registers the entries of the receipt that are missing. The boot hook starts it.
+//!
+//! Neither the network, nor Nix, nor any other source of emulators is used, and no program is run: the receipt names what
+//! was registered and proven, and the boot file of each system has its rule. A system without a boot file was registered
+//! until the next restart only (`--no-persist`).
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use binfmt_magic::{Arch, Rule};
+use serde::Serialize;
+
+use crate::binfmt::boot;
+use crate::binfmt::table::{self, Table, describe_entry, is_same_rule};
+use crate::error::Result;
+use crate::host::{self, FileStamp, Host};
+use crate::paths;
+use crate::register::apply::restore_entry;
+use crate::register::receipt::{Artifact, Receipt, Record, Stage};
+use crate::sanitize::{AsText as _, text_of_bytes};
+use crate::sha256::Sha256;
+
+/// Result of `restore`.
+#[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RestoreReport {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// Systems whose entry was there.
+    pub present: Vec<&'static str>,
+    /// Systems whose entry was missing. Without `--check` it is registered now.
+    pub missing: Vec<&'static str>,
+    /// Whether the table was mounted.
+    pub mounted: bool,
+    /// Entries that cannot be registered, each with the reason. If there are any, the exit status is 3.
+    pub findings: Vec<String>,
+}
+
+/// What has to be done for one system.
+#[derive(Debug, Clone, PartialEq)]
+enum RestoreAction {
+    /// Nothing: its entry exists.
+    Keep,
+    /// Register this rule.
+    Register(Rule),
+    /// Nothing can be done, for this reason.
+    Refuse(String),
+}
+
+/// Facts about one system of the receipt.
+#[derive(Debug)]
+struct SystemFacts {
+    /// Rule of the boot file for this machine.
+    rule: Rule,
+    /// Logical path of the emulator.
+    emulator: PathBuf,
+    /// Whether the boot file is as this tool wrote it.
+    is_boot_file_unmodified: bool,
+    /// Whether the emulator is as this tool installed it.
+    is_emulator_unmodified: bool,
+}
+
+/// Registers the missing entries. With `check`, only reports them.
+pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
+    let mut report = RestoreReport { version: 1, ..RestoreReport::default() };
+    let Some(mut receipt) = Receipt::load(host)? else { return Ok(report) };
+    let systems = gather_systems(host, &receipt)?;
+    let mut table = table::read_table(host)?;
+    if systems.is_empty() || matches!(table, Table::Offline) {
+        return Ok(report);
+    }
+    if matches!(table, Table::NotMounted) && !check {
+        table::mount_table(host)?;
+        table = table::read_table(host)?;
+        report.mounted = true;
+        let made = Artifact::Mount { boot: host::procfs::boot_id(), id: host.mount_id(Path::new(table::DIR)) };
+        record(&mut receipt, None, made);
+    }
+    for (arch, facts) in systems {
+        match decide(&facts, &table) {
+            RestoreAction::Keep => report.present.push(arch.target),
+            RestoreAction::Refuse(why) => report.findings.push(format!("{}: {why}", arch.target)),
+            RestoreAction::Register(_) if check => report.missing.push(arch.target),
+            RestoreAction::Register(rule) => match restore_entry(host, &facts.emulator, &rule) {
+                Ok(()) => {
+                    report.missing.push(arch.target);
+                    let (name, line) = (text_of_bytes(rule.name.as_bytes()), text_of_bytes(&rule.to_line()?));
+                    record(&mut receipt, Some(arch), Artifact::Entry { name, line });
+                }
+                Err(error) => report.findings.push(format!("{}: {}", arch.target, error.to_log_text())),
+            },
+        }
+    }
+    save_if_changed(host, &receipt, &mut report)?;
+    Ok(report)
+}
+
+/// Adds a record, unless the receipt has it.
+fn record(receipt: &mut Receipt, arch: Option<&Arch>, made: Artifact) {
+    if !receipt.records.iter().any(|record| record.made == made) {
+        receipt.records.retain(|record| !record.made.is_same_object(&made));
+        receipt.records.push(Record { state: Stage::Done, target: arch.map(|arch| arch.target.to_owned()), made });
+    }
+}
+
+/// Writes the receipt if it changed. The entries exist already, so a read-only /var is only reported.
+fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -> Result<()> {
+    if Receipt::load(host)?.as_ref() != Some(receipt)
+        && let Err(error) = receipt.save(host)
+    {
+        report.findings.push(error.to_log_text());
+    }
+    Ok(())
+}
+
+/// Reads what is recorded about each registered system that has a boot file.
+fn gather_systems(host: &Host, receipt: &Receipt) -> Result<Vec<(&'static Arch, SystemFacts)>> {
+    let mut systems = Vec::new();
+    for (target, system) in receipt.systems.iter().filter(|(_, system)| !system.adopted) {
+        let Some(arch) = Arch::by_target(target) else { continue };
+        let (boot_file, emulator) = (paths::boot_rule(arch), &system.interpreter);
+        let recorded = receipt.records_of(target).find_map(|record| match &record.made {
+            Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
+            _ => None,
+        });
+        // A link to /dev/null hides the file (binfmt.d(5)).
+        let (Some(recorded), true) = (recorded, host.is_regular_file(&boot_file)) else { continue };
+        let Some(text) = host.read_trusted(&boot_file)? else { continue };
+        let Some(rule) = boot::parse_own_file(&text) else { continue };
+        let facts = SystemFacts {
+            rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
+            is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
+            is_emulator_unmodified: is_emulator_unmodified(host, receipt, target, emulator)?,
+            emulator: emulator.clone(),
+        };
+        systems.push((arch, facts));
+    }
+    Ok(systems)
+}
+
+/// Compares the emulator with its record: by its stamp, so that 16 MB are hashed only if the file was copied or restored.
+fn is_emulator_unmodified(host: &Host, receipt: &Receipt, target: &str, emulator: &Path) -> Result<bool> {
+    let recorded = receipt.records_of(target).find_map(|record| match &record.made {
+        Artifact::Interpreter { path, sha256, seal, .. } if path == emulator => Some((*sha256, seal.clone())),
+        _ => None,
+    });
+    let (Some((sha256, seal)), Some(meta)) = (recorded, host.lstat(emulator)?) else { return Ok(false) };
+    if meta.is_file() && seal == Some(FileStamp::from_metadata(&meta)) {
+        return Ok(true);
+    }
+    Ok(host.is_regular_file(emulator) && host.fingerprint(emulator)?.is_some_and(|(sum, _)| sum == sha256))
+}
+
+/// Decides what has to be done for one system.
+fn decide(facts: &SystemFacts, table: &Table) -> RestoreAction {
+    let name = text_of_bytes(facts.rule.name.as_bytes());
+    let changed = |what: &[u8]| {
+        let what = Path::new(std::ffi::OsStr::from_bytes(what)).as_text();
+        RestoreAction::Refuse(format!("{what} was changed after binfmt-nix made it: register the system again"))
+    };
+    match table.find_entry(&name) {
+        Some(entry) if is_same_rule(&entry.rule, &facts.rule) => RestoreAction::Keep,
+        Some(entry) => RestoreAction::Refuse(format!("another entry has the name {name}: {}", describe_entry(entry))),
+        None if table.has_entry(&name) => RestoreAction::Refuse(format!("another entry has the name {name}")),
+        None if !facts.is_boot_file_unmodified => RestoreAction::Refuse(
+            "its boot file was changed after binfmt-nix made it: register the system again".into(),
+        ),
+        None if !facts.is_emulator_unmodified => changed(&facts.rule.interpreter),
+        None => RestoreAction::Register(facts.rule.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use binfmt_magic::Entry;
+
+    use super::*;
+
+    fn parse(line: &str) -> Option<Rule> {
+        Rule::parse(line.as_bytes()).ok()
+    }
+
+    #[test]
+    fn only_missing_entries_of_unmodified_files_are_registered() {
+        let (Some(rule), Some(other)) = (parse(":qemu-x:E::x::/bin/x:F"), parse(":qemu-x:E::x::/bin/y:F")) else {
+            panic!("the rules are valid")
+        };
+        let facts = |boot_file, emulator| SystemFacts {
+            rule: rule.clone(),
+            emulator: "/bin/x".into(),
+            is_boot_file_unmodified: boot_file,
+            is_emulator_unmodified: emulator,
+        };
+        let table = |rules: &[&Rule], unsupported: &[&str]| Table::Mounted {
+            entries: rules.iter().map(|rule| Entry { enabled: true, rule: (*rule).clone() }).collect(),
+            unsupported: unsupported.iter().map(|name| (*name).to_owned()).collect(),
+            enabled: true,
+        };
+        assert_eq!(decide(&facts(true, true), &table(&[], &[])), RestoreAction::Register(rule.clone()));
+        assert_eq!(decide(&facts(false, false), &table(&[&rule], &[])), RestoreAction::Keep);
+        let refused = [
+            decide(&facts(true, true), &table(&[&other], &[])),
+            decide(&facts(true, true), &table(&[], &["qemu-x"])),
+            decide(&facts(false, true), &table(&[], &[])),
+            decide(&facts(true, false), &table(&[], &[])),
+        ];
+        for action in refused {
+            assert!(matches!(action, RestoreAction::Refuse(_)), "{action:?}");
+        }
+    }
+}
