@@ -374,6 +374,8 @@ esac
     )
 }
 
+/// A service that does not exist is ignored in `after` and an error in `need`: Debian has no `localmount` (seen with OpenRC
+/// 0.56, whose boot starts the scripts of sysvinit).
 fn openrc_script(program: &str) -> String {
     format!(
         r#"#!/sbin/openrc-run
@@ -382,8 +384,7 @@ fn openrc_script(program: &str) -> String {
 description="Registers the emulators of binfmt-nix with the kernel"
 
 depend() {{
-    need localmount
-    after binfmt binfmt-support modules
+    after localmount binfmt binfmt-support modules
 }}
 
 start() {{
