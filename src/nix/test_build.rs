@@ -11,6 +11,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use binfmt_magic::required_feature;
 use serde::Deserialize;
@@ -189,7 +190,13 @@ fn delete(host: &Host, user: &BuildUser, paths: &[StorePaths]) {
     for StorePaths { sandboxed, plain, probe } in paths {
         all.extend([&sandboxed.drv, &sandboxed.out, &plain.drv, &plain.out, probe].map(String::as_str));
     }
-    drop(user.run(host, "nix-store", &all));
+    // The daemon's process for an earlier connection keeps paths alive until it has ended.
+    for _ in 0..10 {
+        match user.run(host, "nix-store", &all) {
+            Ok(output) if !output.status.success() => std::thread::sleep(Duration::from_millis(50)),
+            Ok(_) | Err(_) => break,
+        }
+    }
 }
 
 /// Returns the part of Nix's output that says why a build failed: what follows the last line about a build that starts,

@@ -20,6 +20,6 @@ is_unregistered() { [ ! -e "$table/qemu-aarch64" ] && ! runs 2>/dev/null; }
 
 # Every file that the tool may change, with its owner, mode, size and target.
 list_files() {
-    find / -xdev \( -path /var/log -o -path /root -o -path /tmp -o -path /var/lib/systemd -o -path /var/cache -o -path '/var/lib/urandom' \) -prune -o \
+    find / -xdev \( -path /var/log -o -path /root -o -path /tmp -o -path /var/lib/systemd -o -path /var/cache -o -path /var/lib/urandom -o -path /usr/lib/rc/cache \) -prune -o \
         -printf '%p %y %m %u %s %l\n' | grep -vE '^/(etc/(mtab|adjtime|resolv.conf)|var/lib/(urandom|initscripts)|var/spool|etc|var/lib|usr/local|) ' | sort
 }
