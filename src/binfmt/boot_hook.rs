@@ -1,6 +1,6 @@
 //! The boot hook: files with which an init system starts `binfmt-nix restore` where nothing reads binfmt.d.
 //!
-//! A hook is a closed set of files, links and lines for each init system. [`choose_hook`] decides from facts which hook a
+//! A hook is a closed set of files, links and lines for each init system. `choose_hook` decides from facts which hook a
 //! machine gets, [`BootHook::objects`] has the content, and neither reads nor changes the machine.
 
 use std::fmt;

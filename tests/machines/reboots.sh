@@ -1,7 +1,10 @@
-# Checks that all machines with another init system share.
+# Checks that most machines share. A row may define prepare, which runs at the beginning, and after_register.
+prepare() { :; }
+after_register() { :; }
 
 survives_reboots() {
     boot 1
+    prepare
     guest "register" <<'END'
 list_files > /root/before
 register
@@ -9,6 +12,7 @@ runs
 "$tool" status
 "$tool" doctor
 END
+    after_register
     shut_down
     boot 2
     guest "after a reboot the entry is there" <<'END'
