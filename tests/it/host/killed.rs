@@ -153,7 +153,7 @@ fn killed_registrations_are_recovered() {
 #[sandboxed]
 fn killed_unregistrations_are_recovered() {
     let what = "`unregister`, killed at random moments, three in a row";
-    kill_repeatedly(what, Emulators::Qemu, &[Run::Register], &[Run::Unregister], 3);
+    kill_repeatedly(what, Emulators::Small, &[Run::Register], &[Run::Unregister], 3);
 }
 
 #[sandboxed]

@@ -40,7 +40,7 @@ fn program(dir: &Path, bytes: &[u8]) -> PathBuf {
 
 fn register(dir: &Path) -> Command {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
-    tool.arg("--root").arg(dir.join("root")).args(["register", "aarch64", "--no-nix"]).env_clear();
+    tool.arg("--root").arg(dir.join("root")).args(["register", "aarch64", "--no-nix", "--no-persist"]).env_clear();
     tool
 }
 

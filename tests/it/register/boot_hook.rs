@@ -49,21 +49,6 @@ const MACHINES: &[Machine] = &[
         ],
     },
     Machine {
-        name: "Debian with sysvinit and the program of a package",
-        make: || {
-            let tree = sysvinit().program("usr/bin/binfmt-nix", "");
-            bind(Path::new(TOOL), &tree.path("usr/bin/binfmt-nix"));
-            tree
-        },
-        steps: &[
-            "write /etc/init.d/binfmt-nix",
-            "link /etc/rc2.d/S99binfmt-nix -> ../init.d/binfmt-nix",
-            "link /etc/rc3.d/S99binfmt-nix -> ../init.d/binfmt-nix",
-            "link /etc/rc4.d/S99binfmt-nix -> ../init.d/binfmt-nix",
-            "link /etc/rc5.d/S99binfmt-nix -> ../init.d/binfmt-nix",
-        ],
-    },
-    Machine {
         name: "Debian with runit",
         make: || {
             let tree =
@@ -179,6 +164,23 @@ fn steps(report: &Value) -> Vec<String> {
     report["steps"].as_array().unwrap().iter().map(text).collect()
 }
 
+/// The file of the package belongs to root, so it is trusted only where the machine's root is root.
+const PACKAGED: Machine = Machine {
+    name: "Debian with sysvinit and the program of a package",
+    make: || {
+        let tree = sysvinit().program("usr/bin/binfmt-nix", "");
+        bind(Path::new(TOOL), &tree.path("usr/bin/binfmt-nix"));
+        tree
+    },
+    steps: &[
+        "write /etc/init.d/binfmt-nix",
+        "link /etc/rc2.d/S99binfmt-nix -> ../init.d/binfmt-nix",
+        "link /etc/rc3.d/S99binfmt-nix -> ../init.d/binfmt-nix",
+        "link /etc/rc4.d/S99binfmt-nix -> ../init.d/binfmt-nix",
+        "link /etc/rc5.d/S99binfmt-nix -> ../init.d/binfmt-nix",
+    ],
+};
+
 #[track_caller]
 fn register(tree: &Tree, options: &[&str]) -> Done {
     let args = Run::Register.args(Emulators::Small);
@@ -188,31 +190,40 @@ fn register(tree: &Tree, options: &[&str]) -> Done {
 
 #[sandboxed]
 fn every_init_system_gets_exactly_its_hook() {
-    for machine in MACHINES {
-        let tree = (machine.make)();
-        let before = tree.snapshot();
-        let planned = register(&tree, &["--dry-run", "--json"]).exits(0).json();
-        before.is_untouched_in(&tree);
-        // Between the boot file and the entry.
-        let all: Vec<_> = steps(&planned).into_iter().filter(|step| !step.starts_with("create ")).collect();
-        let start = all.iter().position(|step| step.contains("zz-binfmt-nix-aarch64.conf")).unwrap() + 1;
-        let end = all.iter().position(|step| step.starts_with("register ")).unwrap();
-        assert_eq!(all[start..end], *machine.steps, "{}: {all:#?}", machine.name);
-        let done = register(&tree, &[]).exits(0);
-        let is_noted = done.err.contains("no boot has tested this yet");
-        assert_eq!(is_noted, !machine.steps.is_empty(), "{}: {done:#?}", machine.name);
-        let complete = tree.snapshot();
-        register(&tree, &[]).exits(0).prints("already registered").omits("will start");
-        complete.is_unchanged_in(&tree);
-        let status = tree.run(&["status", "--json"]).exits(0).json();
-        assert_eq!(status["boot"]["hook"].is_null(), machine.steps.is_empty(), "{}: {status:#}", machine.name);
-        assert_eq!(status["boot"]["problem"], Value::Null, "{}: {status:#}", machine.name);
-        let found = tree.run(&["doctor", "--json"]).exits(0).json();
-        assert_eq!(found["findings"], serde_json::json!([]), "{}: {found:#}", machine.name);
-        tree.unregister("aarch64").exits(0);
-        assert_eq!(before.unrestored_in(&tree), "", "{}", machine.name);
-        tree.discard();
-    }
+    MACHINES.iter().for_each(gets_exactly_its_hook);
+}
+
+#[sandboxed]
+fn the_program_of_a_package_is_not_copied() {
+    with_all_users();
+    gets_exactly_its_hook(&PACKAGED);
+}
+
+#[track_caller]
+fn gets_exactly_its_hook(machine: &Machine) {
+    let tree = (machine.make)();
+    let before = tree.snapshot();
+    let planned = register(&tree, &["--dry-run", "--json"]).exits(0).json();
+    before.is_untouched_in(&tree);
+    // Between the boot file and the entry.
+    let all: Vec<_> = steps(&planned).into_iter().filter(|step| !step.starts_with("create ")).collect();
+    let start = all.iter().position(|step| step.contains("zz-binfmt-nix-aarch64.conf")).unwrap() + 1;
+    let end = all.iter().position(|step| step.starts_with("register ")).unwrap();
+    assert_eq!(all[start..end], *machine.steps, "{}: {all:#?}", machine.name);
+    let done = register(&tree, &[]).exits(0);
+    let is_noted = done.err.contains("no boot has tested this yet");
+    assert_eq!(is_noted, !machine.steps.is_empty(), "{}: {done:#?}", machine.name);
+    let complete = tree.snapshot();
+    register(&tree, &[]).exits(0).prints("already registered").omits("will start");
+    complete.is_unchanged_in(&tree);
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    assert_eq!(status["boot"]["hook"].is_null(), machine.steps.is_empty(), "{}: {status:#}", machine.name);
+    assert_eq!(status["boot"]["problem"], Value::Null, "{}: {status:#}", machine.name);
+    let found = tree.run(&["doctor", "--json"]).exits(0).json();
+    assert_eq!(found["findings"], serde_json::json!([]), "{}: {found:#}", machine.name);
+    tree.unregister("aarch64").exits(0);
+    assert_eq!(before.unrestored_in(&tree), "", "{}", machine.name);
+    tree.discard();
 }
 
 #[sandboxed]

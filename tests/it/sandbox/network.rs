@@ -21,7 +21,7 @@ fn run_download(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
     let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"))
         .arg("--root")
         .arg(root.path())
-        .args(["register", "aarch64", "--source", "download", "--no-nix", "--mirror", url])
+        .args(["register", "aarch64", "--source", "download", "--no-nix", "--no-persist", "--mirror", url])
         .env_clear()
         .envs(variables.iter().copied())
         .output()
