@@ -20,6 +20,34 @@ is_unregistered() { [ ! -e "$table/qemu-aarch64" ] && ! runs 2>/dev/null; }
 
 # Every file that the tool may change, with its owner, mode, size and target.
 list_files() {
-    find / -xdev \( -path /var/log -o -path /root -o -path /tmp -o -path /var/lib/systemd -o -path /var/cache -o -path /var/lib/urandom -o -path /usr/lib/rc/cache \) -prune -o \
-        -printf '%p %y %m %u %s %l\n' | grep -vE '^/(etc/(mtab|adjtime|resolv.conf)|var/lib/(urandom|initscripts)|var/spool|etc|var/lib|usr/local|) ' | sort
+    local dir changing=()
+    for dir in /root /tmp /var/tmp /var/log /var/cache /var/spool /var/lib/systemd /var/lib/urandom /usr/lib/rc/cache; do
+        changing+=(-path "$dir" -o)
+    done
+    # Times and sizes of directories are not compared, nor the files that a boot writes.
+    find / -xdev \( "${changing[@]}" -false \) -prune -o -type d -printf '%p d %m %u\n' -o -printf '%p %y %m %u %s %l\n' |
+        grep -vE '^/etc/(mtab|adjtime|resolv.conf) ' | sort
+}
+
+# as_user COMMAND...: runs the tool as an ordinary user. The messages are kept.
+as_user() {
+    install -m 755 "$tool" /tmp/binfmt-nix
+    install -m 755 /root/in/qemu-aarch64 /tmp/qemu-aarch64
+    HOME=/home/user setpriv --reuid=user --regid=user --init-groups /tmp/binfmt-nix "$@" 2> /tmp/said
+}
+
+# fails STATUS COMMAND...: the command ends with this status. Its messages are printed.
+fails() {
+    local expected=$1 status=0
+    shift
+    "$@" 2> /tmp/said || status=$?
+    cat /tmp/said
+    [ "$status" = "$expected" ]
+}
+
+# run_proposed REGEX: runs the command in the messages that matches as a whole, with 128 for N.
+run_proposed() {
+    local command
+    command=$(grep -oE "$1" /tmp/said | head -n 1)
+    sh -c "${command//=N/=128}"
 }

@@ -1,6 +1,6 @@
 # Debian trixie (6.12) with systemd: the entry is there after restarts of systemd-binfmt and after reboots
 packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-amd64 initramfs-tools passwd procps
-    netbase zstd util-linux)
+    netbase zstd util-linux uidmap)
 
 start_agent_at_boot() { enable_agent_unit "$1"; }
 
