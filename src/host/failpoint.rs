@@ -5,7 +5,8 @@
 //!
 //! With it, `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process makes to the machine, counted
 //! from 1. The action `kill` ends the process by SIGKILL. `torn` does the same, but writes half of the bytes first if the
-//! change is a write. `eio`, `enospc` and `erofs` make the change fail once, with that error.
+//! change is a write. `eio`, `enospc` and `erofs` make the change fail once, with that error. `stop` stops the process by
+//! SIGSTOP before the change, so that the test can change the machine meanwhile.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -49,6 +50,7 @@ mod active {
     enum Action {
         Kill,
         Torn,
+        Stop,
         Fail(Errno),
     }
 
@@ -65,6 +67,7 @@ mod active {
         drop(writeln!(io::stderr().lock(), "failpoint {number}: {what} {}", path.display()));
         match action {
             Action::Fail(errno) => return Err(errno.into()),
+            Action::Stop => return Ok(kill(nix::unistd::getpid(), Signal::SIGSTOP)?),
             Action::Kill => {}
             Action::Torn => half()?,
         }
@@ -78,6 +81,7 @@ mod active {
         let action = match action {
             "kill" => Action::Kill,
             "torn" => Action::Torn,
+            "stop" => Action::Stop,
             "eio" => Action::Fail(Errno::IO),
             "enospc" => Action::Fail(Errno::NOSPC),
             "erofs" => Action::Fail(Errno::ROFS),

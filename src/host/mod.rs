@@ -110,6 +110,11 @@ impl FileStamp {
             ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
         }
     }
+
+    /// Whether both are of one file with one content: a new name, mode or label changes only the change time.
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        Self { ctime_ns: other.ctime_ns, ..self.clone() } == *other
+    }
 }
 
 impl Host {

@@ -1,6 +1,6 @@
 //! Steps that download, copy and install an emulator.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use binfmt_magic::Arch;
 
 use super::{Apply, io_error};
 use crate::error::{Error, Result};
-use crate::host::{FileId, FileStamp, StagedFile};
+use crate::host::{self, FileId, FileStamp, StagedFile};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::obtain::ObtainContext;
@@ -20,8 +20,20 @@ use crate::sha256::Sha256;
 /// Installed emulator, as read just before its entry is registered.
 pub(super) struct InstalledEmulator {
     pub(super) head: Vec<u8>,
-    pub(super) inode: FileId,
-    pub(super) sha256: Sha256,
+    pub(super) version: FileVersion,
+}
+
+/// One file with one content. Changed bytes have another stamp, so the file is not read to compare it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FileVersion {
+    id: FileId,
+    stamp: FileStamp,
+}
+
+impl FileVersion {
+    pub(super) fn from_metadata(meta: &Metadata) -> Self {
+        Self { id: FileId::from_metadata(meta), stamp: FileStamp::from_metadata(meta) }
+    }
 }
 
 impl Apply<'_> {
@@ -92,28 +104,39 @@ impl Apply<'_> {
             Some(previous) => Undo::RestoreEmulator(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),
         });
+        let real_path = self.host.real_path(&path);
+        let verified = ready.file().metadata().map_err(io_error("inspect", &real_path))?;
         self.host.place_program(ready, &path)?;
         self.host.restore_selinux_label(&path);
-        let seal = self.host.lstat(&path)?.map(|meta| FileStamp::from_metadata(&meta));
+        let installed = self.host.lstat(&path)?.map(|meta| FileStamp::from_metadata(&meta));
+        let seal = installed.filter(|stamp| stamp.has_same_content(&FileStamp::from_metadata(&verified)));
         self.record_done(Artifact::Interpreter { path, sha256, seal, qemu })
     }
 
-    /// Opens the emulator that is about to be registered, with every check of the path, and reads all of it.
+    /// Opens the emulator that is about to be registered, with every check of the path. Reads all of it, unless it is
+    /// unchanged since this run installed it or read the facts.
     pub(super) fn open_installed(&self, arch: &Arch) -> Result<InstalledEmulator> {
         let path = paths::interpreter_path(arch);
-        let mut file: File = self.host.open_trusted(&path)?;
-        let (head, sha256) = read_head_and_digest(&mut file).map_err(io_error("read", &path))?;
-        let inode = FileId::from_metadata(&file.metadata().map_err(io_error("inspect", &path))?);
-        let is_replaced = |artifact: &Artifact| matches!(artifact, Artifact::Interpreter { path: recorded_path, sha256: recorded, .. } if *recorded_path == path && *recorded != sha256);
-        if self.receipt.records.iter().any(|record| is_replaced(&record.made)) {
-            let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
-            return Err(Error::Unfit {
-                path,
-                binary,
-                why: "another file has replaced it since it was installed".into(),
-            });
+        let file = self.host.open_trusted(&path)?;
+        let version = FileVersion::from_metadata(&file.metadata().map_err(io_error("inspect", &path))?);
+        let recorded = self.receipt.records.iter().filter_map(|record| match &record.made {
+            Artifact::Interpreter { path: recorded, sha256, seal, .. } if *recorded == path => Some((sha256, seal)),
+            _ => None,
+        });
+        for (sha256, seal) in recorded {
+            if seal.as_ref() != Some(&version.stamp)
+                && Sha256::of_reader(&mut &file).map_err(io_error("read", &path))? != *sha256
+            {
+                let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
+                return Err(Error::Unfit {
+                    path,
+                    binary,
+                    why: "another file has replaced it since it was installed".into(),
+                });
+            }
         }
-        Ok(InstalledEmulator { head, inode, sha256 })
+        let head = host::user_files::read_head(&file, binary::HEAD_SIZE).map_err(io_error("read", &path))?;
+        Ok(InstalledEmulator { head, version })
     }
 }
 

@@ -87,8 +87,7 @@ impl Apply<'_> {
         table::add_entry(self.host, rule)?;
         self.push_undo(Undo::RemoveEntry(rule.clone()));
         self.record_done(artifact)?;
-        let emulator = Some((installed.inode, installed.sha256));
-        verify::verify_entry(self.host, arch, &name, emulator, rule.flags.preserve_argv0)?;
+        verify::verify_entry(self.host, arch, &name, Some(&installed.version), rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
         Ok(())
     }

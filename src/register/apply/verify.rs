@@ -14,11 +14,11 @@ use crate::binfmt::probe::{PROBE_ARGV0, ProbeResult};
 use crate::binfmt::selinux::{ExecmemDenied, Selinux};
 use crate::binfmt::table;
 use crate::error::{Error, Result};
-use crate::host::{self, FileId, Host, INTERNAL, StoppedChild};
+use crate::host::{self, Host, INTERNAL, StoppedChild};
 use crate::paths;
 use crate::qemu::binary;
+use crate::register::apply::emulator::FileVersion;
 use crate::sanitize::text_of_bytes;
-use crate::sha256::Sha256;
 
 /// Name of the `internal` subcommand that enters a chroot and executes the probe.
 pub const EXEC_IN_CHROOT: &str = "chroot-exec";
@@ -53,7 +53,7 @@ pub(super) fn verify_entry(
     host: &Host,
     arch: &'static Arch,
     name: &str,
-    emulator: Option<(FileId, Sha256)>,
+    emulator: Option<&FileVersion>,
     keeps_argv0: bool,
 ) -> Result<()> {
     let not_working = |why: String| Error::NotWorking { name: name.to_owned(), why };
@@ -117,7 +117,7 @@ enum ProbeError {
 /// Starts the probe, and compares the file that the kernel runs it with to the verified emulator.
 fn verify_probe_run(
     root: &Path,
-    emulator: Option<(FileId, Sha256)>,
+    emulator: Option<&FileVersion>,
     keeps_argv0: bool,
 ) -> std::result::Result<(), ProbeError> {
     let args = [
@@ -139,10 +139,7 @@ fn verify_probe_run(
         return Err(ProbeError::Argv0(output.argv0));
     }
     let verified = match (output.program, emulator) {
-        (Some(mut running), Some((expected, sha256))) => {
-            let inode = FileId::from_metadata(&running.file.metadata()?);
-            inode == expected && Sha256::of_reader(&mut running.file)? == sha256
-        }
+        (Some(running), Some(expected)) => FileVersion::from_metadata(&running.file.metadata()?) == *expected,
         // The emulator of another tool's entry was not verified, so it is not compared.
         (_, None) => true,
         (None, Some(_)) => false,

@@ -2,3 +2,4 @@
 
 pub(crate) mod failing;
 pub(crate) mod killed;
+mod replaced;

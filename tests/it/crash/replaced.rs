@@ -1,0 +1,58 @@
+//! Another program changes a file while the tool runs: the tool is stopped before each change that it makes.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use crate::support::Tree;
+use crate::support::output::Done;
+use crate::support::runs::{Emulators, Run};
+use crate::support::tree::EMULATOR;
+
+#[sandboxed]
+fn an_emulator_that_changes_during_register_is_not_used() {
+    let mut changed = 0;
+    for number in 1.. {
+        let tree = Tree::without_nix();
+        let before = tree.snapshot();
+        let args = Run::Register.args(Emulators::Small);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let child = tree.start_in(&args, &[("BINFMT_NIX_FAILPOINT", &format!("stop@{number}"))]);
+        if !is_stopped(&child) {
+            Done::from(child.wait_with_output().unwrap()).exits(0).prints("registered, proven");
+            break;
+        }
+        // Once its entry exists, the kernel keeps the emulator from being written (ETXTBSY).
+        let is_verified = tree.exists(EMULATOR) && tree.entries().is_empty();
+        if is_verified {
+            File::options().append(true).open(tree.path(EMULATOR)).unwrap().write_all(b"changed").unwrap();
+        }
+        kill(pid(&child), Signal::SIGCONT).unwrap();
+        let done = Done::from(child.wait_with_output().unwrap());
+        if is_verified {
+            changed += 1;
+            done.exits(3).says("another file has replaced it since it was installed");
+            assert_eq!(tree.entries(), [""; 0], "at change {number}");
+        } else {
+            done.exits(0);
+            tree.unregister("all").exits(0);
+            before.is_restored_in(&tree);
+        }
+        tree.discard();
+    }
+    assert!(changed > 0, "the tool made no change between the installation of the emulator and its entry");
+}
+
+/// Waits until the process is stopped or has ended, and leaves its exit status to the next wait.
+fn is_stopped(child: &Child) -> bool {
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    matches!(waitid(Id::Pid(pid(child)), flags).unwrap(), WaitStatus::Stopped(..))
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
