@@ -12,6 +12,7 @@ packages_checks() {
             mkdir -p "$root"/var/lib/dpkg/{info,updates,triggers}
             : > "$root/var/lib/dpkg/status"
             life "BusyBox, .deb" sample
+            refused_removals
             ;;
         tools) tools ;;
         *) life "$root_name, .deb" deb ;;
@@ -48,6 +49,41 @@ life() {
     check "$name: a program of aarch64 does not run any more" does_not_run_there
     [[ $family =~ deb|sample ]] || rm -r "$target/var/cache/binfmt-nix"
     check "$name: nothing is left" nothing_is_left
+}
+
+# A removal that cannot undo everything.
+refused_removals() {
+    local rule=$root/etc/binfmt.d/zz-binfmt-nix-aarch64.conf name="BusyBox, .deb" watcher
+    install_sample "$version" > /dev/null
+    register_there > /dev/null 2>&1
+    echo "# changed by the user" >> "$rule"
+    check "$name: a changed boot rule does not keep the package" remove_sample
+    check "$name: really" fails version_sample "$version"
+    check "$name: but the file is kept" grep -q "changed by the user" "$rule"
+    check "$name: and a program of aarch64 does not run any more" does_not_run_there
+    rm -r "${rule%/*}"
+    install_sample "$version" > /dev/null
+    "${in_target[@]}" /usr/bin/binfmt-nix register aarch64 --watch --from /srv/qemu-aarch64-static > "$home/watched" 2>&1 &
+    watcher=$!
+    check "$name: register --watch" within_a_minute runs_there
+    check "$name: it refuses the removal" fails remove_sample
+    check "$name: the program is still there" "${in_target[@]}" /usr/bin/binfmt-nix --version
+    check "$name: and a program of aarch64 runs" runs_there
+    kill "$watcher"
+    wait "$watcher" || true
+    check "$name: then the package is removed" remove_sample
+    check "$name: a program of aarch64 does not run" does_not_run_there
+    check "$name: nothing is left of all that" nothing_is_left
+}
+
+within_a_minute() {
+    local turn
+    for turn in {1..240}; do
+        ! "$@" 2> /dev/null || return 0
+        sleep 0.25
+    done
+    cat "$home/watched"
+    return 1
 }
 
 register_there() { "${in_target[@]}" /usr/bin/binfmt-nix register aarch64 --from /srv/qemu-aarch64-static; }
