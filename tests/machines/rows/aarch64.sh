@@ -22,8 +22,8 @@ done
 RCS
     chmod 755 "$1/etc/init.d/rcS"
     local name
-    for name in init poweroff sh; do
-        [ -e "$1/usr/sbin/$name" ] || [ -e "$1/usr/bin/$name" ] || ln -s /usr/bin/busybox "$1/usr/bin/$name"
+    for name in sbin/init sbin/poweroff bin/sh; do
+        [ -e "$1/usr/$name" ] || ln -s ../bin/busybox "$1/usr/$name"
     done
 }
 
