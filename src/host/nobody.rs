@@ -11,7 +11,7 @@ use std::process::Command;
 
 use nix::sys::prctl::{set_dumpable, set_keepcaps};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::{Host, memfd, trust};
 
@@ -19,9 +19,11 @@ use super::{Host, memfd, trust};
 pub const NOBODY_ID: u32 = 65534;
 
 /// Whether this process is one of the machine's root, and can start programs as nobody. Root of a namespace that is an
-/// ordinary user outside has no rights to give up. A namespace may lack the id.
+/// ordinary user outside has no rights to give up. A namespace may lack the id, and a container the capabilities.
 pub fn is_available() -> bool {
-    trust::is_process_of_machine_root() && is_mapped()
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    let may_change = || capabilities(None).is_ok_and(|held| held.effective.contains(needed));
+    trust::is_process_of_machine_root() && is_mapped() && may_change()
 }
 
 /// Whether this user namespace has the id.

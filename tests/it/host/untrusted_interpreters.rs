@@ -14,9 +14,9 @@ use nix::unistd::Pid;
 use crate::diagnose::doctor::running_host::{TABLE, live};
 use crate::support::emulators::{endless, outside, spy};
 use crate::support::output::{Done, tool};
-use crate::support::qemu;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::{line, probe};
+use crate::support::{qemu, skip};
 
 const JOE: u32 = 1000;
 const NOBODY: u32 = 65534;
@@ -123,6 +123,26 @@ fn an_isolated_interpreter_is_started_as_nobody() {
         let none = "CapEff:\t0000000000000000\n";
         assert!(args.contains(&"sandbox") || status.contains(none), "{args:?}: {status}");
     }
+}
+
+/// Root in a container without capabilities cannot become another user. The probes run as before.
+#[sandboxed]
+fn probes_run_for_root_without_capabilities() {
+    machine_with(&fs::read(qemu("aarch64")).unwrap(), "PF");
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        skip("setpriv", "there is no setpriv (util-linux)");
+    }
+    let mut command = std::process::Command::new(setpriv);
+    command.args([
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        crate::support::output::TOOL,
+        "status",
+        "--check",
+        "aarch64",
+    ]);
+    drop(Done::from(command.env_clear().output().unwrap()).exits(0));
 }
 
 /// A program that only root may start runs the probes, too: nobody starts a copy of it.
