@@ -108,7 +108,7 @@ pub enum Worker {
         program: PathBuf,
         /// Its `argv[0]`
         arg0: String,
-        /// Execute it as nobody
+        /// Execute it as `nobody`
         #[arg(long)]
         as_nobody: bool,
     },
@@ -137,7 +137,7 @@ impl Worker {
                 Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
             }
             Self::ChrootExec { dir, program, arg0, as_nobody } => {
-                Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0, *as_nobody)))
+                Err(Error::io("execute", program, host::isolation::exec_in_chroot(dir, program, arg0, *as_nobody)))
             }
         }
     }

@@ -11,7 +11,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::memfd::{create_scratch, read_from_start};
-use super::nobody;
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,19 +47,6 @@ pub(super) fn run_quietly(program: &Path, args: &[&str]) -> io::Result<()> {
 /// Replaces this process by the program on its standard input. Returns only if that fails.
 pub fn exec_stdin(args: &[&str]) -> io::Error {
     Command::new("/proc/self/fd/0").args(args).exec()
-}
-
-/// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`, and as nobody if `as_nobody`
-/// is set and this process has to. Returns only if that fails.
-pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str, as_nobody: bool) -> io::Error {
-    // Afterwards, /proc cannot be read.
-    let changes_user = as_nobody && nobody::is_available();
-    let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
-    let changed = entered.and_then(|()| if changes_user { nobody::become_nobody() } else { Ok(()) });
-    match changed {
-        Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
-        Err(e) => e.into(),
-    }
 }
 
 /// Finds the file that [`exec_caller_command`] executes: the first executable one in the caller's PATH, unless the name

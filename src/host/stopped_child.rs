@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::memfd::{create_scratch, read_from_start};
 use super::process::{TIMEOUT, clean_command, later, wait_for_exit};
-use super::{FileId, nobody, procfs};
+use super::{FileId, procfs, unprivileged};
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -43,11 +43,11 @@ impl StoppedChild {
         Self::spawn_command(clean_command(program).args(args), arg0)
     }
 
-    /// Like [`StoppedChild::spawn`], but root starts the program as nobody: the kernel may start an interpreter for it
+    /// Like [`StoppedChild::spawn`], but root starts the program as `nobody`: the kernel may start an interpreter for it
     /// that another user controls.
     pub fn spawn_as_nobody(program: &Path, arg0: Option<&str>) -> io::Result<Self> {
         let mut command = clean_command(program);
-        nobody::start_as_nobody(&mut command);
+        unprivileged::start_as_nobody(&mut command);
         Self::spawn_command(&mut command, arg0)
     }
 

@@ -17,8 +17,8 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups};
 
-use super::nobody::NOBODY_ID;
 use super::process::later;
+use super::unprivileged::NOBODY_ID;
 use super::{Host, env, namespaces, regular_file};
 use crate::error::{Error, Result};
 
@@ -123,7 +123,7 @@ fn read_text(file: &std::fs::File) -> io::Result<Vec<u8>> {
     regular_file::read_limited(file, regular_file::MAX_TEXT)
 }
 
-/// Returns the owner of a file or a directory. The user nobody stands for root, so that a user's path does not get
+/// Returns the owner of a file or a directory. The user `nobody` stands for root, so that a user's path does not get
 /// root's rights. Where root is an ordinary user outside, it has only that user's rights.
 fn owner_of(path: &Path) -> io::Result<User> {
     let meta = std::fs::metadata(path)?;

@@ -60,6 +60,13 @@ struct SystemFacts {
     is_emulator_unmodified: bool,
 }
 
+/// What was read about one system.
+enum GatheredSystem {
+    Facts(SystemFacts),
+    /// The reason why its entry cannot be restored.
+    Problem(String),
+}
+
 /// Registers the missing entries. With `check`, only reports them.
 pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
     let mut report = RestoreReport { version: 1, ..RestoreReport::default() };
@@ -78,9 +85,9 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
     }
     for (arch, facts) in systems {
         let facts = match facts {
-            Ok(facts) => facts,
+            GatheredSystem::Facts(facts) => facts,
             // The other systems are restored.
-            Err(why) => {
+            GatheredSystem::Problem(why) => {
                 report.findings.push(format!("{}: {why}", arch.target));
                 continue;
             }
@@ -122,24 +129,18 @@ fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -
 }
 
 /// Reads what is recorded about each registered system that has a boot file.
-fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(&'static Arch, std::result::Result<SystemFacts, String>)> {
+fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(&'static Arch, GatheredSystem)> {
     let registered = receipt.systems.iter().filter(|(_, system)| !system.adopted);
     let systems = registered.filter_map(|(target, system)| {
         let arch = Arch::by_target(target)?;
         let facts = gather_system(host, receipt, arch, &system.interpreter);
-        Some((arch, facts.unwrap_or_else(|error| Some(Err(error.to_log_text())))?))
+        Some((arch, facts.unwrap_or_else(|error| Some(GatheredSystem::Problem(error.to_log_text())))?))
     });
     systems.collect()
 }
 
-/// Reads what is recorded about one system. `None` if it has no boot file; the inner error is why its entry cannot be
-/// restored.
-fn gather_system(
-    host: &Host,
-    receipt: &Receipt,
-    arch: &Arch,
-    emulator: &Path,
-) -> Result<Option<std::result::Result<SystemFacts, String>>> {
+/// Reads what is recorded about one system. `None` if it has no boot file.
+fn gather_system(host: &Host, receipt: &Receipt, arch: &Arch, emulator: &Path) -> Result<Option<GatheredSystem>> {
     let boot_file = paths::boot_rule(arch);
     let recorded = receipt.records_of(arch.target).find_map(|record| match &record.made {
         Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
@@ -150,9 +151,9 @@ fn gather_system(
     let (Some(recorded), false) = (recorded, is_hidden) else { return Ok(None) };
     let Some(text) = host.read_trusted(&boot_file)? else { return Ok(None) };
     let Some(rule) = boot::parse_own_file(&text) else {
-        return Ok(Some(Err(changed_text(&host.real_path(&boot_file).as_text()))));
+        return Ok(Some(GatheredSystem::Problem(changed_text(&host.real_path(&boot_file).as_text()))));
     };
-    Ok(Some(Ok(SystemFacts {
+    Ok(Some(GatheredSystem::Facts(SystemFacts {
         rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
         is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
         is_emulator_unmodified: is_emulator_unmodified(host, receipt, arch.target, emulator)?,

@@ -28,7 +28,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Uid, getppid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::host::nobody;
+use crate::host::unprivileged;
 use crate::sandbox::frame::MissingProtection;
 use crate::sandbox::seccomp;
 
@@ -153,7 +153,7 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
         (Resource::RLIMIT_DATA, profile.memory),
         (Resource::RLIMIT_AS, profile.address_space),
     ];
-    // RLIMIT_NPROC is not set: it counts all processes of the user nobody.
+    // RLIMIT_NPROC is not set: it counts all processes of the user `nobody`.
     limits.into_iter().try_for_each(|(resource, limit)| {
         // An ordinary user's hard limit may be lower already, and cannot be raised.
         let (_, hard) = getrlimit(resource)?;
@@ -165,10 +165,10 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
 /// Changes to the user `nobody` if this process is root and that id exists in this user namespace. An ordinary user stays
 /// the same; Landlock then denies access to the user's files.
 fn drop_user() -> Result<(), MissingProtection> {
-    if !Uid::effective().is_root() || !nobody::is_mapped() {
+    if !Uid::effective().is_root() || !unprivileged::is_mapped() {
         return Ok(());
     }
-    nobody::become_nobody().map_err(|_| MissingProtection::User)
+    unprivileged::become_nobody().map_err(|_| MissingProtection::User)
 }
 
 /// Restricts files, sockets and signals by Landlock, as far as the kernel supports it. Linux 7.1 and newer also deny

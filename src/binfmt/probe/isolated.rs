@@ -15,7 +15,7 @@ use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe, is_jit_refusal
 use crate::binfmt::userns::enter::{enter_empty_table, read_limits};
 use crate::binfmt::userns::limits;
 use crate::error::{Error, ExitCode, Result};
-use crate::host::nobody::OwnProgram;
+use crate::host::unprivileged::OwnProgram;
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 
 /// The `internal` subcommand that enters an isolation and executes the probe of a system there.
@@ -118,7 +118,7 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
     match isolation {
         Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(explained)?,
         Isolation::Sandbox => {
-            // Nobody may not be able to open it.
+            // That user may not be able to open it.
             let program = OwnProgram::open().map_err(|e| isolation_error("open its own program", &e))?;
             host::isolation::unshare_sandbox().map_err(explained)?;
             return run_as_init(&program, system);
@@ -130,7 +130,7 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
         }
     }
     // The interpreter may be another user's. In an empty table, no entry has one. Later, /proc cannot be read.
-    let as_nobody = isolation != Isolation::EmptyTable && host::nobody::is_available();
+    let as_nobody = isolation != Isolation::EmptyTable && host::unprivileged::is_available();
     let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
     let error = match isolation {
         Isolation::Open | Isolation::EmptyTable => host::isolation::exec_probe(&dir, PROBE_ARGV0, as_nobody),

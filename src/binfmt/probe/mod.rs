@@ -1,7 +1,7 @@
 //! Runs probe programs to find out whether programs of a system run. Nothing is written to the machine.
 //!
 //! The kernel starts the interpreter of an entry for a probe. Another user may control that file, so a process of root
-//! starts every probe as the user nobody.
+//! starts every probe as the user `nobody`.
 //!
 //! [`run_in_memory`] shows whether a probe runs at all, and which file the process executes. [`run_direct`] and
 //! [`isolated::run_isolated`] start a probe with a known `argv[0]`, directly or isolated, and return a [`ProbeResult`].

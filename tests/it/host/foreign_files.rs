@@ -349,7 +349,7 @@ fn restore_refuses_what_is_no_regular_file_without_waiting() {
         }
         tree.discard();
     }
-    fault_table::line("`restore`, with no regular file in the place of each of its files", runs);
+    fault_table::line("`restore`, with no regular file as one of its files", runs);
 }
 
 /// Runs a download from an address where nothing listens, with a file that a variable of the caller names.

@@ -19,7 +19,7 @@ use crate::support::table::{line, probe};
 use crate::support::{qemu, skip};
 
 const JOE: u32 = 1000;
-const NOBODY: u32 = 65534;
+const NOBODY_ID: u32 = 65534;
 /// The longest wait for a program to start.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -58,7 +58,7 @@ fn no_command_starts_the_interpreter_of_another_user_as_root() {
     for args in commands {
         drop(run(args).omits("panicked"));
         if let Ok(meta) = fs::metadata(&marker) {
-            assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{args:?}");
+            assert_eq!((meta.uid(), meta.gid()), (NOBODY_ID, NOBODY_ID), "{args:?}");
             fs::remove_file(&marker).unwrap();
             started += 1;
         }
@@ -115,7 +115,7 @@ fn an_isolated_interpreter_is_started_as_nobody() {
         let mut tool = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let status = status_of_interpreter(&mut tool, &path);
         drop(tool.wait());
-        let ids = format!("\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n");
+        let ids = format!("\t{NOBODY_ID}\t{NOBODY_ID}\t{NOBODY_ID}\t{NOBODY_ID}\n");
         for id in ["Uid", "Gid"] {
             assert!(status.contains(&format!("{id}:{ids}")), "{args:?}: {status}");
         }
@@ -145,7 +145,7 @@ fn probes_run_for_root_without_capabilities() {
     drop(Done::from(command.env_clear().output().unwrap()).exits(0));
 }
 
-/// A program that only root may start runs the probes, too: nobody starts a copy of it.
+/// A program that only root may start runs the probes, too: `nobody` starts a copy of it.
 #[sandboxed]
 fn probes_run_if_only_root_may_start_this_program() {
     let path = machine_with(&fs::read(qemu("aarch64")).unwrap(), "PF");

@@ -1,4 +1,4 @@
-//! The user nobody, who owns nothing. Root starts a program as this user if another user may control it, as the
+//! The user `nobody`, who owns nothing. Root starts a program as this user if another user may control it, as the
 //! interpreter of an entry that this tool did not make.
 
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::{Host, memfd, trust};
 /// User and group `nobody`, the kernel's default for unmapped ids (`overflowuid`, proc(5)).
 pub const NOBODY_ID: u32 = 65534;
 
-/// Whether this process is one of the machine's root, and can start programs as nobody. Root of a namespace that is an
+/// Whether this process is one of the machine's root, and can start programs as `nobody`. Root of a namespace that is an
 /// ordinary user outside has no rights to give up. A namespace may lack the id, and a container the capabilities.
 pub fn is_available() -> bool {
     let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
@@ -32,7 +32,7 @@ pub fn is_mapped() -> bool {
     is_id_mapped(NOBODY_ID, &map)
 }
 
-/// Changes this process to nobody for ever.
+/// Changes this process to `nobody` for ever.
 pub fn become_nobody() -> nix::Result<()> {
     // A user namespace may forbid setgroups(2) only (user_namespaces(7)); the groups in it are not root's.
     let _: nix::Result<()> = setgroups(&[]);
@@ -40,7 +40,7 @@ pub fn become_nobody() -> nix::Result<()> {
     setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid))
 }
 
-/// Lets `command` start its program as nobody, if this process has to.
+/// Lets `command` start its program as `nobody`, if this process has to.
 pub(super) fn start_as_nobody(command: &mut Command) {
     if is_available() {
         // The standard library also gives up all groups of root.
@@ -48,8 +48,8 @@ pub(super) fn start_as_nobody(command: &mut Command) {
     }
 }
 
-/// Changes this process to nobody, and keeps its capabilities until the next execve(2). So it can make namespaces for
-/// nobody where ordinary users may not make them. The capabilities keep other processes of nobody from debugging it
+/// Changes this process to `nobody`, and keeps its capabilities until the next execve(2). So it can make namespaces for
+/// `nobody` where ordinary users may not make them. The capabilities keep other processes of `nobody` from debugging it
 /// (`cap_ptrace_access_check`, security/commoncap.c).
 pub(super) fn become_nobody_with_capabilities() -> io::Result<()> {
     let held = capabilities(None)?;
@@ -66,7 +66,7 @@ pub(super) fn become_root_again() -> io::Result<()> {
     Ok(setresuid(uid, uid, uid).and_then(|()| setresgid(gid, gid, gid))?)
 }
 
-/// The program of this process, so that nobody can start it: in memory if its mode does not let every user start it.
+/// The program of this process, so that `nobody` can start it: in memory if its mode does not let every user start it.
 #[derive(Debug)]
 pub struct OwnProgram {
     copy: Option<File>,
