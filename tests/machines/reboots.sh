@@ -84,7 +84,7 @@ runs
 "$tool" doctor
 END
     guest "the distribution's QEMU is purged" <<'END'
-DEBIAN_FRONTEND=noninteractive dpkg -P $(dpkg-query -W -f '${Package} ' 'qemu-user*')
+DEBIAN_FRONTEND=noninteractive dpkg -P $(dpkg-query -W -f '${Package} ' 'qemu-user*' 'native-arch*')
 runs
 systemctl restart systemd-binfmt.service
 runs

@@ -12,6 +12,8 @@ packages_checks() {
             mkdir -p "$root"/var/lib/dpkg/{info,updates,triggers}
             : > "$root/var/lib/dpkg/status"
             life "BusyBox, .deb" sample
+            refused_removals
+            apparmor_profile
             ;;
         tools) tools ;;
         *) life "$root_name, .deb" deb ;;
@@ -37,7 +39,7 @@ life() {
     check "$name: the version is 0.0.9" "version_$family" 0.0.9
     check "$name: register" register_there
     check "$name: a program of aarch64 runs" runs_there
-    cp "$table/qemu-aarch64" "$home/entry"
+    check "$name: there is an entry" cp "$table/qemu-aarch64" "$home/entry"
     check "$name: the newer version is installed" "install_$family" "$version"
     check "$name: the version is $version" "version_$family" "$version"
     check "$name: the upgrade keeps the entry" cmp "$home/entry" "$table/qemu-aarch64"
@@ -50,16 +52,72 @@ life() {
     check "$name: nothing is left" nothing_is_left
 }
 
+# A removal that cannot undo everything.
+refused_removals() {
+    local rule=$root/etc/binfmt.d/zz-binfmt-nix-aarch64.conf name="BusyBox, .deb" watcher
+    install_sample "$version" > /dev/null
+    register_there > /dev/null 2>&1
+    echo "# changed by the user" >> "$rule"
+    check "$name: a changed boot rule does not keep the package" remove_sample
+    check "$name: really" fails version_sample "$version"
+    check "$name: but the file is kept" grep -q "changed by the user" "$rule"
+    check "$name: and a program of aarch64 does not run any more" does_not_run_there
+    rm -r "${rule%/*}"
+    install_sample "$version" > /dev/null
+    "${in_target[@]}" /usr/bin/binfmt-nix register aarch64 --watch --from /srv/qemu-aarch64-static > "$home/watched" 2>&1 &
+    watcher=$!
+    check "$name: register --watch" within_a_minute runs_there
+    check "$name: it refuses the removal" fails remove_sample
+    check "$name: the program is still there" "${in_target[@]}" /usr/bin/binfmt-nix --version
+    check "$name: and a program of aarch64 runs" runs_there
+    kill "$watcher"
+    wait "$watcher" || true
+    check "$name: then the package is removed" remove_sample
+    check "$name: a program of aarch64 does not run" does_not_run_there
+    check "$name: nothing is left of all that" nothing_is_left
+}
+
+# The profile is for machines with AppArmor 4 alone.
+apparmor_profile() {
+    local profile=$root/etc/apparmor.d/binfmt-nix name="BusyBox, .deb"
+    mkdir -p "$root/etc/apparmor.d/abi"
+    install_sample "$version" > /dev/null
+    check "$name: without AppArmor 4 there is no profile" [ ! -e "$profile" ]
+    : > "$root/etc/apparmor.d/abi/4.0"
+    check "$name: with it" install_sample 0.0.9
+    check "$name: there is the profile" cmp "$here/../../packaging/apparmor/binfmt-nix" "$profile"
+    check "$name: an upgrade" install_sample "$version"
+    check "$name: has it, too" cmp "$here/../../packaging/apparmor/binfmt-nix" "$profile"
+    echo "# changed by the user" >> "$profile"
+    check "$name: a changed one" install_sample "$version"
+    check "$name: is kept" grep -q "changed by the user" "$profile"
+    check "$name: until the purge" remove_sample
+    check "$name: which removes it" [ ! -e "$profile" ]
+    rm -r "$root/etc/apparmor.d"
+}
+
+within_a_minute() {
+    local turn
+    for turn in {1..240}; do
+        ! "$@" 2> /dev/null || return 0
+        sleep 0.25
+    done
+    cat "$home/watched"
+    return 1
+}
+
 register_there() { "${in_target[@]}" /usr/bin/binfmt-nix register aarch64 --from /srv/qemu-aarch64-static; }
 
 runs_there() { [ "$("${in_target[@]}" /srv/busybox-arm64 uname -m)" = aarch64 ]; }
 
 does_not_run_there() { ! "${in_target[@]}" /srv/busybox-arm64 true 2> /dev/null; }
 
-# Files and directories, without those that package programs keep for themselves.
+# Files and directories, without those that package programs keep for themselves. Package programs differ in which standard
+# directories they make and delete.
 state() {
     (cd "$target" && find bin etc root usr var -xdev \( -path var/lib/dpkg -o -path var/log -o -path var/lib/rpm -o -path var/lib/pacman \
-        -o -path usr/lib/sysimage -o -path var/cache/pacman -o -path etc/ld.so.cache -o -path var/cache/ldconfig \) -prune -o -printf '%p %y %m\n' | sort)
+        -o -path usr/lib/sysimage -o -path var/cache/pacman -o -path etc/ld.so.cache -o -path var/cache/ldconfig \) -prune -o -printf '%p %y %m\n' |
+        awk '$2 != "d" || $1 !~ /^(usr\/share|var\/tmp)/ || $1 ~ /binfmt-nix/' | sort)
 }
 
 nothing_is_left() { state > "$home/after" && diff -u "$home/before" "$home/after"; }
@@ -74,7 +132,7 @@ version_sample() { [ "$(dpkg-query --root="$root" -W -f '${Version}' binfmt-nix)
 remove_sample() { dpkg --root="$root" --purge binfmt-nix; }
 
 rpm_file() { echo "/srv/made/binfmt-nix-$1-1.$(uname -m).rpm"; }
-install_rpm() { "${in_tools[@]}" rpm --root /srv/bare -U --nosignature "$(rpm_file "$1")"; }
+install_rpm() { "${in_tools[@]}" rpm --root /srv/bare -U --nosignature --nodeps "$(rpm_file "$1")"; }
 version_rpm() { [ "$("${in_tools[@]}" rpm --root /srv/bare -q binfmt-nix)" = "binfmt-nix-$1-1.$(uname -m)" ]; }
 remove_rpm() { "${in_tools[@]}" rpm --root /srv/bare -e binfmt-nix; }
 
@@ -88,9 +146,12 @@ tools() {
     in_tools=("${in_target[@]}")
     check "tools: the .deb is installed" install_deb "$version"
     shells
-    check "tools: lintian" "${in_tools[@]}" lintian --fail-on error --allow-root "$(deb "$version")"
-    check "tools: lintian accepts no other static program" fails_without_override
-    check "tools: rpmlint" "${in_tools[@]}" rpmlint "$(rpm_file "$version")"
+    check "tools: lintian" "${in_tools[@]}" lintian --fail-on error,warning --allow-root "$(deb "$version")"
+    check "tools: without overrides it finds the static program" finds shared-library-lacks-prerequisites \
+        lintian --fail-on warning --no-override --allow-root "$(deb "$version")"
+    cp "$here/../../packaging/rpm/rpmlintrc" "$root/srv"
+    check "tools: rpmlint" "${in_tools[@]}" rpmlint -r /srv/rpmlintrc "$(rpm_file "$version")"
+    check "tools: without filters it finds the static program" finds statically-linked-binary rpmlint "$(rpm_file "$version")"
     check "tools: the .deb is removed" remove_deb
     printf '[options]\nArchitecture = auto\nSigLevel = Never\nLocalFileSigLevel = Never\n' > "$root/srv/pacman.conf"
     local family
@@ -106,6 +167,10 @@ tools() {
 }
 
 shells() {
+    # zsh completes in a terminal.
+    mkdir -p "$root/dev/pts"
+    mount -t devpts -o newinstance,ptmxmode=666 packages "$root/dev/pts"
+    mount --bind "$root/dev/pts/ptmx" "$root/dev/ptmx"
     check "tools: man renders the pages" rendered_by_man
     check "tools: bash completes" completes 'register' bash -c '
         . /usr/share/bash-completion/bash_completion
@@ -114,12 +179,8 @@ shells() {
         [[ $(complete -p binfmt-nix) =~ -F\ ([^ ]+) ]] && "${BASH_REMATCH[1]}" binfmt-nix reg binfmt-nix
         echo "${COMPREPLY[@]}"'
     check "tools: fish completes" completes 'register' fish -c 'complete -C "binfmt-nix reg"'
-    check "tools: zsh completes" completes 'binfmt-nix register' zsh -f -c '
-        zmodload zsh/zpty
-        zpty shell "PS1= TERM=dumb zsh -f -i"
-        zpty -w shell "autoload -Uz compinit; compinit -u -D; echo loa""ded"
-        zpty -r shell said "*loaded*" && zpty -w -n shell "binfmt-nix regi"$(printf "\t")
-        zpty -r shell said "*binfmt-nix register*" && print -r -- $said'
+    cp "$here/complete.zsh" "$root/srv"
+    check "tools: zsh completes" completes 'ran:register:' zsh -f /srv/complete.zsh
 }
 
 completes() { timeout 300 "${in_tools[@]}" TERM=dumb "${@:2}" < /dev/null | grep -F "$1"; }
@@ -133,4 +194,5 @@ rendered_by_man() {
     done
 }
 
-fails_without_override() { ! "${in_tools[@]}" lintian --fail-on error --no-override --allow-root "$(deb "$version")"; }
+# finds TAG COMMAND…: the linter fails, and prints this tag.
+finds() { ! "${in_tools[@]}" "${@:2}" > "$home/found" 2>&1 && grep -F "$1" "$home/found" || { cat "$home/found"; return 1; }; }

@@ -14,6 +14,8 @@ make_boxes() {
     echo ID=box > "$box/etc/os-release"
     printf '%s\n' '/bin/binfmt-nix register aarch64 --qemu /qemu-aarch64' 'echo "register exits $?"' '/uname -m' > "$box/register"
     echo '/bin/binfmt-nix status' > "$box/status"
+    # LXC prints nothing without a terminal.
+    printf '%s\n' 'exec > /said 2>&1' '. "$1"' > "$box/logged"
     # nspawn, LXC and podman give the users of a namespace their files in different ways.
     cp -a "$box" "$base/nspawn_users"
     cp -a "$box" "$base/lxc_users"
@@ -44,8 +46,10 @@ lxc_box() {
     local root=$1
     shift
     printf '%s\n' 'lxc.uts.name = box' "lxc.rootfs.path = dir:$root" 'lxc.net.0.type = empty' 'lxc.mount.auto = proc:rw sys:mixed' \
-        'lxc.apparmor.profile = unconfined' "lxc.init.cmd = ${shell[*]}" "$@" > /tmp/lxc.conf
+        'lxc.apparmor.profile = unconfined' "lxc.init.cmd = /bin/busybox sh /logged ${shell[2]}" "$@" > /tmp/lxc.conf
+    rm -f "$root/said"
     timeout 600 lxc-start -F -n box -f /tmp/lxc.conf -l INFO -o /tmp/lxc.log || grep ERROR /tmp/lxc.log
+    cat "$root/said"
 }
 
 box_podman() { podman run --rm --network none "$@" --rootfs "$base/root" "${shell[@]}"; }

@@ -94,3 +94,9 @@ foreign_run() {
     install -m 755 "/root/in/busybox-$1" /tmp/foreign/uname
     /tmp/foreign/uname -m | grep -xE "$2"
 }
+
+foreign_runs() {
+    foreign_run amd64 x86_64
+    foreign_run i386 'i[3-6]86'
+    foreign_run riscv64 riscv64
+}

@@ -2,7 +2,7 @@
 . "$here/rows/trixie.sh"
 suite=bookworm
 debs=(qemu-user-static)
-later=(qemu-user-static)
+later=(qemu-user-static qemu-user qemu-user-binfmt)
 
 # Its kernel has one table for all namespaces.
 prepare() {

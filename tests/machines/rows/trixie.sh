@@ -3,7 +3,7 @@ network=yes
 packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-amd64 initramfs-tools passwd procps
     netbase zstd util-linux uidmap nix-bin nix-setup-systemd apparmor)
 debs=(qemu-user qemu-user-binfmt)
-later=(qemu-user qemu-user-binfmt)
+later=(qemu-user qemu-user-binfmt native-architecture)
 
 start_agent_at_boot() { enable_agent_unit "$1"; }
 

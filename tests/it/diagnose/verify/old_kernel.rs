@@ -43,7 +43,7 @@ fn before_5_12_a_missing_argv0_is_a_note_without_a_repair() {
 fn before_6_7_nothing_proposes_run() {
     let as_user = |words: &[&str]| -> Done { itself("stranger").unwrap().args(words).output().unwrap().into() };
     // Skips the test if the namespace maps one user only.
-    let tree = machine().file("theirs", "").owner("theirs", 65534);
+    let _tree = machine().file("theirs", "").owner("theirs", 65534);
     as_user(&[TOOL, "register", "aarch64"]).exits(4).says("run --system aarch64 -- COMMAND");
     as_user(&[&OLD[..], &["register", "aarch64"]].concat()).exits(4).says("register aarch64").omits("run --system");
     as_user(&[&OLD[..], &["run", "-s", "aarch64", "--", "true"]].concat()).exits(6).says("6.7");
@@ -55,5 +55,4 @@ fn before_6_7_nothing_proposes_run() {
     let old = without_root(as_user(&[&OLD[..], &["explain", program, "--json"]].concat()));
     assert!(now.to_string().contains("run"), "{now}");
     assert!(!old.to_string().contains("run -s"), "{old}");
-    drop(tree);
 }
