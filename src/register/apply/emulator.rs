@@ -61,7 +61,7 @@ impl Apply<'_> {
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, expected) = (&validated.file, validated.sha256);
         source.rewind().map_err(io_error("read", from))?;
-        std::io::copy(&mut source, staged.file()).map_err(io_error("copy", from))?;
+        host::regular_file::copy_program(source, staged.file()).map_err(io_error("copy", from))?;
         self.stage_verified(arch, staged, expected, from)
     }
 
