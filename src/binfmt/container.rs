@@ -60,6 +60,14 @@ pub fn is_app_container(host: &Host) -> bool {
     detect_app_container(host).is_some()
 }
 
+/// Returns the kind of a container that is run as a machine and has the table of the machine below it: the kernel has one
+/// for each user namespace (Linux 6.7), and such a container has none of its own. WSL is a virtual machine.
+pub fn detect_shared_table(host: &Host) -> Option<String> {
+    let is_machine = |kind: &String| kind != "wsl" && MACHINE_CONTAINERS.contains(&kind.as_str());
+    let kind = detect_kind(host).filter(|_| host.is_live() && !host::namespaces::is_in_user_namespace());
+    kind.filter(is_machine)
+}
+
 fn detect_app_container(host: &Host) -> Option<String> {
     detect_kind(host).filter(|kind| host.is_live() && !MACHINE_CONTAINERS.contains(&kind.as_str()))
 }

@@ -16,7 +16,7 @@ use crate::diagnose::running_binary::DiskBinary;
 use crate::diagnose::trial::Trial;
 use crate::diagnose::verify;
 use crate::diagnose::verify::cause::{Cause, VerifyContext};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::nix::config_show::NixConfig;
 use crate::nix::daemon::OutdatedDaemon;
 use crate::nix::{ConfState, conf};
@@ -132,7 +132,8 @@ pub enum Health {
 
 /// Examines every system that has an entry or is in the receipt.
 pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> StatusReport {
-    let systems = Arch::ALL.iter().filter_map(|arch| system_status(host, facts, config, arch)).collect();
+    let systems = host::parallel::map(Arch::ALL.iter().collect(), |arch| system_status(host, facts, config, arch));
+    let systems = systems.into_iter().flatten().collect();
     StatusReport {
         version: 1,
         systems,

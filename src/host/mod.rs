@@ -20,6 +20,7 @@ pub mod memfd;
 pub mod metadata;
 pub mod mount;
 pub mod namespaces;
+pub mod parallel;
 pub mod process;
 pub mod procfs;
 pub mod regular_file;

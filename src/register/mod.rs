@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod facts;
 pub mod nix_builds;
+pub mod nixos;
 pub mod plan;
 pub mod receipt;
 pub mod report;

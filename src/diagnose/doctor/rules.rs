@@ -7,11 +7,14 @@ use crate::binfmt::harm::Harm;
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::snapshot::{system_named_by, systems_matched_by};
 
+/// Name of the check for entries whose rule matches no program of their system.
+pub(super) const NEVER_MATCHES: &str = "never-matches";
+
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "native-registered", urgency: Urgency::Danger, run: check_native },
     Check { id: "shadowed", urgency: Urgency::Broken, run: check_shadowed },
     Check { id: "overlap", urgency: Urgency::Fragile, run: check_overlap },
-    Check { id: "never-matches", urgency: Urgency::Broken, run: check_never_matches },
+    Check { id: NEVER_MATCHES, urgency: Urgency::Broken, run: check_never_matches },
 ];
 
 /// A rule matches the machine's own programs. binfmt_misc comes before ELF (`insert_binfmt`), so the kernel starts the
@@ -96,7 +99,8 @@ fn check_overlap(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// An entry whose rule matches none of the programs in its name. QEMU's own script has microblaze's `e_type` in the
 /// wrong byte order (so has Guix), and NixOS's i486, i586 and i686 require `e_machine` 6, which no toolchain writes
-/// (computed from their tables, `magic.json`).
+/// (computed from their tables, `magic.json`). An entry of another tool that a boot file registers is a note: it does no
+/// harm, and the file would bring it back (Debian's `qemu-user-binfmt`, seen on trixie).
 fn check_never_matches(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = snapshot.table.entries().iter().filter_map(|entry| {
         let arch = system_named_by(entry).filter(|arch| !snapshot.natives.contains(arch.target))?;
@@ -107,7 +111,11 @@ fn check_never_matches(snapshot: &Snapshot) -> Vec<Occurrence> {
         let what = format!("the entry {name} can never match a program of {}", arch.target);
         let why = "its magic and mask match none of the programs that compilers produce: a known mistake in tables \
                    that tools copy from each other";
-        let occurrence = Occurrence::for_system(arch, what, why).with_repair(snapshot.shell.write_command("-1", &name));
+        let is_note =
+            !snapshot.is_ours(entry) && snapshot.boot.rules.iter().any(|boot| boot.rule.name == entry.rule.name);
+        let occurrence = Occurrence { is_note, ..Occurrence::for_system(arch, what, why) };
+        let occurrence =
+            if is_note { occurrence } else { occurrence.with_repair(snapshot.shell.write_command("-1", &name)) };
         Some(if snapshot.matching_entry(arch).is_none() {
             occurrence.with_repairs(snapshot.repairs().register(arch, ""))
         } else {

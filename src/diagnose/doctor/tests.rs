@@ -5,6 +5,7 @@ use std::path::Path;
 
 use binfmt_magic::{Arch, Entry, Rule};
 
+use super::report::DoctorReport;
 use super::{Snapshot, all_checks, run_checks};
 use crate::binfmt::boot::{Boot, BootRule};
 use crate::binfmt::selinux::{ExecmemBoolean, Selinux};
@@ -126,6 +127,30 @@ fn reports_a_rule_for_i686_that_requires_an_i486() {
     let mut native = snapshot_of(&[rule.to_owned()]);
     native.natives.insert("i386");
     assert!(ids(&native).is_empty(), "the machine does not need it");
+}
+
+/// Debian's `qemu-user-binfmt` on trixie, whose file would bring the entries back.
+#[test]
+fn rules_of_a_boot_file_that_match_nothing_are_one_note() {
+    let rule = |name, number| {
+        format!(
+            r":{name}:M::\x7fELF\x01\x02\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00{number}:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/libexec/qemu-binfmt/{name}:POF"
+        )
+    };
+    let lines = [rule("qemu-microblaze", r"\xba\xab"), rule("qemu-m68k", r"\xba\xac")];
+    let mut snapshot = snapshot_of(&lines);
+    let report = DoctorReport::new(&snapshot, run_checks(&snapshot));
+    assert_eq!((&report.findings, report.notes.len()), (&Vec::new(), 1), "{report:?}");
+    let text = &report.notes[0].text;
+    assert!(
+        text.contains("made for m68k microblaze match") || text.contains("made for microblaze m68k match"),
+        "{text}"
+    );
+    // Entries that nothing brings back are findings.
+    snapshot.boot = Boot::default();
+    let found = DoctorReport::new(&snapshot, run_checks(&snapshot)).findings;
+    let found: Vec<_> = found.iter().filter(|finding| finding.id == "never-matches").collect();
+    assert!(found.len() == 2 && found[0].occurrence.repair[0].contains("-1"), "{found:?}");
 }
 
 /// One peer's rules for n32 equal those for o32.

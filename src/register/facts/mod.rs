@@ -54,6 +54,8 @@ pub struct Facts {
     /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
     /// user namespace.
     pub in_user_namespace: bool,
+    /// Kind of the container, if it has an init system and uses the table of the machine below it.
+    pub shared_table: Option<String>,
     /// State of SELinux.
     pub selinux: Selinux,
     /// The table of `run`, if this process is inside of `run`.
@@ -129,6 +131,7 @@ impl Facts {
             supply: None,
             notes: Vec::new(),
             in_user_namespace: host::namespaces::is_in_user_namespace(),
+            shared_table: container::detect_shared_table(host),
             selinux: Selinux::read(host),
             run: RunTable::find(host),
             shell: Shell::for_host(host),
@@ -328,6 +331,7 @@ impl Facts {
             machine: machine.to_owned(),
             kernel: (6, 12),
             in_user_namespace: false,
+            shared_table: None,
             run: None,
             shell: Shell::default(),
             table: mounted,

@@ -230,6 +230,12 @@ fn add_notes(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) 
         groups.notes.push("the tree below --root has no /proc/sys/fs/binfmt_misc: no entry is registered now".into());
     } else if facts.in_user_namespace {
         groups.notes.push("this is a user namespace: its entries exist only in it and end with it".into());
+    } else if let Some(kind) = &facts.shared_table {
+        // Since Linux 6.7 the last unmount removes all entries (seen with systemd-nspawn on 6.12).
+        groups.notes.push(format!(
+            "this container ({kind}) uses the machine's table: its entries are in force on the whole machine, until they are \
+             removed, the machine restarts, or nothing has the table mounted"
+        ));
     }
     if request.persist {
         groups.notes.extend(boot_notes(facts, &groups.systems));

@@ -19,6 +19,11 @@ fn archs(targets: &[&str]) -> Vec<&'static Arch> {
 
 /// Plans the registration of these systems on a machine.
 fn plan_on(machine: &str, targets: &[&str]) -> Plan {
+    plan_in(None, machine, targets)
+}
+
+/// The same in a container of this kind, which uses the machine's table.
+fn plan_in(container: Option<&str>, machine: &str, targets: &[&str]) -> Plan {
     let network = Network::default();
     let options = PipelineOptions {
         source: &Source::Auto,
@@ -41,7 +46,17 @@ fn plan_on(machine: &str, targets: &[&str]) -> Plan {
         persist: true,
         force: false,
     };
-    plan_registration(&request, &Facts::of_machine(machine, supply)).unwrap_or_else(|e| panic!("{e}"))
+    let mut facts = Facts::of_machine(machine, supply);
+    facts.shared_table = container.map(str::to_owned);
+    plan_registration(&request, &facts).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A container with an init system has no table of its own: `tests/machines` starts such containers.
+#[test]
+fn a_container_that_uses_the_table_of_the_machine_says_so() {
+    let says_so = |plan: &Plan| plan.notes.iter().any(|note| note.contains("(lxc) uses the machine's table"));
+    assert!(says_so(&plan_in(Some("lxc"), "x86_64", &["aarch64"])));
+    assert!(!says_so(&plan_on("x86_64", &["aarch64"])));
 }
 
 /// No test machine has an arm64 processor: the plan for one.

@@ -159,7 +159,7 @@ fn s6() -> Tree {
     tree.link("sbin/init", "/etc/s6-linux-init/current/bin/init")
 }
 
-fn steps(report: &Value) -> Vec<String> {
+pub(crate) fn steps(report: &Value) -> Vec<String> {
     let text = |step: &Value| format!("{} {}", step["verb"].as_str().unwrap(), step["what"].as_str().unwrap());
     report["steps"].as_array().unwrap().iter().map(text).collect()
 }
@@ -182,7 +182,7 @@ const PACKAGED: Machine = Machine {
 };
 
 #[track_caller]
-fn register(tree: &Tree, options: &[&str]) -> Done {
+pub(crate) fn register(tree: &Tree, options: &[&str]) -> Done {
     let args = Run::Register.args(Emulators::Small);
     let args: Vec<&str> = args.iter().map(String::as_str).chain(options.iter().copied()).collect();
     tree.run(&args)

@@ -4,6 +4,7 @@ pub(crate) mod boot_hook;
 pub(crate) mod concurrent_changes;
 pub(crate) mod concurrent_writers;
 pub(crate) mod conflicts;
+pub(crate) mod distributions;
 pub(crate) mod every_system;
 pub(crate) mod force;
 pub(crate) mod in_memory;

@@ -21,12 +21,13 @@ is_unregistered() { [ ! -e "$table/qemu-aarch64" ] && ! runs 2>/dev/null; }
 # Every file that the tool may change, with its owner, mode, size and target.
 list_files() {
     local dir changing=()
-    for dir in /root /tmp /var/tmp /var/log /var/cache /var/spool /var/lib/systemd /var/lib/urandom /usr/lib/rc/cache; do
+    for dir in /root /tmp /var/tmp /var/log /var/cache /var/spool /var/lib/systemd /var/lib/urandom /usr/lib/rc/cache \
+        /var/lib/dpkg /nix /home/user/build /home/user/.cache; do
         changing+=(-path "$dir" -o)
     done
-    # Times and sizes of directories are not compared, nor the files that a boot writes.
-    find / -xdev \( "${changing[@]}" -false \) -prune -o -type d -printf '%p d %m %u\n' -o -printf '%p %y %m %u %s %l\n' |
-        grep -vE '^/etc/(mtab|adjtime|resolv.conf) ' | sort
+    # Times and sizes of directories are not compared, nor the files that a boot, dpkg and Nix's builds write.
+    find / /etc -xdev \( "${changing[@]}" -false \) -prune -o -type d -printf '%p d %m %u\n' -o -printf '%p %y %m %u %s %l\n' |
+        grep -vE '^/etc/(mtab|adjtime|resolv.conf) ' | sort -u
 }
 
 # as_user COMMAND...: runs the tool as an ordinary user. The messages are kept.
@@ -50,4 +51,52 @@ run_proposed() {
     local command
     command=$(grep -oE "$1" /tmp/said | head -n 1)
     sh -c "${command//=N/=128}"
+}
+
+# Connects the machine with the network of qemu-system, which reaches what the host reaches.
+connect() {
+    ip link set eth0 up
+    ip address add 10.0.2.15/24 dev eth0
+    ip route add default via 10.0.2.2
+    echo nameserver 10.0.2.3 > /etc/resolv.conf
+}
+
+# builds_as_user [native | MACHINE PROGRAM]: an ordinary user builds a derivation of aarch64 (or of another machine) through
+# Nix's daemon. The builder does not see the machine's files, so it is in the sandbox, unless the settings switch that off.
+builds_as_user() {
+    local machine=${1:-aarch64} program=${2:-/root/in/busybox} dir=/home/user/build hidden=/home/user out
+    # Debian 12's nix.conf.
+    ! grep -x 'sandbox = false' /etc/nix/nix.conf || hidden=/nonexistent
+    [ "$machine" != native ] || { machine=$(uname -m) && program=/root/in/busybox-native; }
+    rm -rf "$dir"
+    install -d -o user -g user "$dir" "$dir/in"
+    install -m 755 "$program" "$dir/in/busybox"
+    cat > "$dir/default.nix" << END
+derivation {
+  name = "built-$(date +%s%N)";
+  system = "$machine-linux";
+  builder = "\${./in}/busybox";
+  args = [ "ash" "-c" "b=\${./in}/busybox; \$b test ! -e $hidden && { \$b uname -m; \$b id -u; } > \$out" ];
+}
+END
+    out=$(setpriv --reuid=user --regid=user --init-groups env HOME=/home/user NIX_REMOTE=daemon \
+        nix-build --no-out-link "$dir")
+    cat "$out"
+    [ "$(head -n 1 "$out")" = "$machine" ]
+}
+
+# WSL's entry runs a Windows program.
+windows_runs() { /usr/local/bin/program.exe x | grep "^Windows program .* x$"; }
+
+# foreign_run NAME REGEX: the program busybox-NAME runs, and reports a machine like this.
+foreign_run() {
+    rm -rf /tmp/foreign && mkdir -m 755 /tmp/foreign
+    install -m 755 "/root/in/busybox-$1" /tmp/foreign/uname
+    /tmp/foreign/uname -m | grep -xE "$2"
+}
+
+foreign_runs() {
+    foreign_run amd64 x86_64
+    foreign_run i386 'i[3-6]86'
+    foreign_run riscv64 riscv64
 }

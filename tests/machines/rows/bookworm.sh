@@ -1,21 +1,25 @@
-# Debian bookworm (6.1) with systemd: the entry is there after restarts of systemd-binfmt and after reboots; no `run`
+# Debian bookworm (6.1), systemd, nix-daemon: the same as trixie; no message proposes `run`, which refuses
 . "$here/rows/trixie.sh"
 suite=bookworm
+debs=(qemu-user-static)
+later=(qemu-user-static qemu-user qemu-user-binfmt)
 
 # Its kernel has one table for all namespaces.
 prepare() {
     guest "run refuses, and no message proposes it" <<'END'
-install -m 755 "$tool" /tmp/binfmt-nix
-as_user() { setpriv --reuid=user --regid=user --init-groups "$@" 2> /tmp/said; }
-status=0
-as_user /tmp/binfmt-nix run -s aarch64 -- true || status=$?
-cat /tmp/said
-[ "$status" = 6 ]
-status=0
-as_user /tmp/binfmt-nix register aarch64 || status=$?
-[ "$status" != 0 ]
-cat /tmp/said
-rm /tmp/binfmt-nix
+fails 6 as_user run -s aarch64 -- true
+fails 4 as_user register aarch64
 ! grep -w 'binfmt-nix run' /tmp/said
+rm /tmp/binfmt-nix /tmp/qemu-aarch64
+END
+}
+
+# QEMU 7.2 refuses programs of hexagon with revisions that it does not know.
+with_distribution() {
+    guest "programs of hexagon run under QEMU 7.2" <<'END'
+/usr/bin/qemu-hexagon-static --version | grep 'version 7\.2'
+"$tool" register hexagon --qemu /usr/bin/qemu-hexagon-static --no-persist --no-nix --force
+"$tool" test hexagon
+"$tool" unregister hexagon
 END
 }

@@ -1,18 +1,12 @@
-# Debian trixie (6.12) with systemd: the entry is there after restarts of systemd-binfmt and after reboots
+# Debian trixie (6.12), systemd, nix-daemon: by network, a user's builds, restarts, reboots, Debian's QEMU beside it, undo
+network=yes
 packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-amd64 initramfs-tools passwd procps
-    netbase zstd util-linux uidmap)
+    netbase zstd util-linux uidmap nix-bin nix-setup-systemd apparmor)
+debs=(qemu-user qemu-user-binfmt)
+later=(qemu-user qemu-user-binfmt native-architecture)
 
 start_agent_at_boot() { enable_agent_unit "$1"; }
 
-after_register() {
-    guest "after a restart, and after a stop and a start of systemd-binfmt the entry is there" <<'END'
-systemctl restart systemd-binfmt.service
-runs
-systemctl stop systemd-binfmt.service
-systemctl start systemd-binfmt.service
-runs
-"$tool" doctor
-END
-}
+after_register() { restart_systemd_binfmt; }
 
-checks() { survives_reboots; }
+checks() { survives_reboots_with_nix; }

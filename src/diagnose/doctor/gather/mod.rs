@@ -74,13 +74,14 @@ fn clear_outer_table(snapshot: &mut Snapshot) {
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
 fn inspect_interpreters(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
-    let mut inspected = BTreeMap::new();
+    let mut entries: BTreeMap<&[u8], &Entry> = BTreeMap::new();
     for entry in snapshot.table.entries().iter().filter(|entry| has_file(entry)) {
-        if !inspected.contains_key(&entry.rule.interpreter) {
-            inspected.insert(entry.rule.interpreter.clone(), inspect_interpreter(&snapshot.machine, entry));
-        }
+        entries.entry(&entry.rule.interpreter).or_insert(entry);
     }
-    inspected
+    let inspected = host::parallel::map(entries.into_iter().collect(), |(path, entry)| {
+        (path.to_vec(), inspect_interpreter(&snapshot.machine, entry))
+    });
+    inspected.into_iter().collect()
 }
 
 /// Follows the interpreter of each entry.
@@ -126,9 +127,10 @@ fn run_trials(snapshot: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
     if !snapshot.is_table_active() {
         return BTreeMap::new();
     }
-    let results =
-        snapshot.emulated_systems().filter_map(|(arch, entry)| Some((arch.target, run_trial(snapshot, arch, entry)?)));
-    results.collect()
+    let results = host::parallel::map(snapshot.emulated_systems().collect(), |(arch, entry)| {
+        Some((arch.target, run_trial(snapshot, arch, entry)?))
+    });
+    results.into_iter().flatten().collect()
 }
 
 fn run_trial(snapshot: &Snapshot, arch: &Arch, entry: &Entry) -> Option<TrialRun> {

@@ -2,3 +2,4 @@
 
 pub(crate) mod bad_emulators;
 pub(crate) mod checks;
+pub(crate) mod old_kernel;
