@@ -108,6 +108,9 @@ pub enum Worker {
         program: PathBuf,
         /// Its `argv[0]`
         arg0: String,
+        /// Execute it as `nobody`
+        #[arg(long)]
+        as_nobody: bool,
     },
 }
 
@@ -133,8 +136,8 @@ impl Worker {
             Self::ExecAsUser { uid, gid, groups, program, args } => {
                 Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
             }
-            Self::ChrootExec { dir, program, arg0 } => {
-                Err(Error::io("execute", program, host::process::exec_in_chroot(dir, program, arg0)))
+            Self::ChrootExec { dir, program, arg0, as_nobody } => {
+                Err(Error::io("execute", program, host::isolation::exec_in_chroot(dir, program, arg0, *as_nobody)))
             }
         }
     }

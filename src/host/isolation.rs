@@ -15,7 +15,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pivot_root};
 
-use super::{INTERNAL, NamespaceError};
+use super::unprivileged::OwnProgram;
+use super::{INTERNAL, NamespaceError, unprivileged};
 
 /// Directories on which the probe root may be mounted, and which it hides meanwhile. The first that exists is used.
 const MOUNT_POINTS: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
@@ -23,7 +24,7 @@ const MOUNT_POINTS: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
 const PROGRAM_NAME: &str = "probe";
 
 /// Moves this process into a new mount namespace, in which it may call chroot(2). Root needs nothing else. For other
-/// users, and where root may not make a mount namespace, a user namespace is made too.
+/// users, and where root may not make a mount namespace, a user namespace is made too: for root, one of `nobody`.
 pub fn unshare_mounts() -> Result<(), NamespaceError> {
     let (uid, _) = super::env::effective_ids();
     if uid == 0 && unshare(CloneFlags::CLONE_NEWNS).is_ok() {
@@ -33,7 +34,8 @@ pub fn unshare_mounts() -> Result<(), NamespaceError> {
 }
 
 /// Moves this process into the namespaces of Nix's sandbox: private mounts, processes, IPC, host name and network, in a
-/// user namespace. For root the user namespace is left out where the kernel refuses to make one (Nix,
+/// user namespace. For root, that is one of `nobody`, because root in a user namespace may still write what belongs to root
+/// (`/proc/sys/kernel/core_pattern`, seen on 6.18); it is left out where the kernel refuses to make one (Nix,
 /// `linux-derivation-builder.cc`, commit b813ed2602d4).
 ///
 /// Only child processes are in the new PID namespace (pid_namespaces(7)).
@@ -47,9 +49,18 @@ pub fn unshare_sandbox() -> Result<(), NamespaceError> {
 }
 
 fn unshare_with_users(flags: CloneFlags) -> Result<(), NamespaceError> {
+    let failed = |step| move |source| NamespaceError { step, source };
+    let is_root = unprivileged::is_available();
+    if is_root {
+        unprivileged::become_nobody_with_capabilities().map_err(failed("become another user"))?;
+    }
     let (uid, gid) = super::env::effective_ids();
-    let failed = |e: nix::errno::Errno| NamespaceError { step: "make a user namespace", source: e.into() };
-    unshare(flags | CloneFlags::CLONE_NEWUSER).map_err(failed)?;
+    if let Err(error) = unshare(flags | CloneFlags::CLONE_NEWUSER) {
+        if is_root {
+            unprivileged::become_root_again().map_err(failed("become root again"))?;
+        }
+        return Err(failed("make a user namespace")(error.into()));
+    }
     super::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true)
 }
 
@@ -86,9 +97,12 @@ pub fn pivot_to(root: &Path) -> io::Result<()> {
     Ok(chdir("/")?)
 }
 
-/// Replaces this process by the program of the probe root. Returns only if that fails.
-pub fn exec_probe(root: &Path, arg0: &str) -> io::Error {
-    Command::new(root.join(PROGRAM_NAME)).env_clear().arg0(arg0).exec()
+/// Replaces this process by the program of the probe root, as `nobody` if `as_nobody` is set. Returns only if that fails.
+pub fn exec_probe(root: &Path, arg0: &str, as_nobody: bool) -> io::Error {
+    match if as_nobody { unprivileged::become_nobody() } else { Ok(()) } {
+        Ok(()) => Command::new(root.join(PROGRAM_NAME)).env_clear().arg0(arg0).exec(),
+        Err(e) => e.into(),
+    }
 }
 
 /// Makes the probe root the root directory by chroot(2). Root in a container may lack CAP_SYS_CHROOT; then
@@ -98,9 +112,22 @@ pub fn enter_chroot(root: &Path) -> io::Result<()> {
     entered.or_else(|error| pivot_to(root).map_err(|_| error))
 }
 
+/// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`, and as `nobody` if `as_nobody`
+/// is set and this process has to. Returns only if that fails.
+pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str, as_nobody: bool) -> io::Error {
+    // Afterwards, /proc cannot be read.
+    let changes_user = as_nobody && unprivileged::is_available();
+    let entered = chroot(dir).and_then(|()| chdir("/"));
+    let changed = entered.and_then(|()| if changes_user { unprivileged::become_nobody() } else { Ok(()) });
+    match changed {
+        Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
+        Err(e) => e.into(),
+    }
+}
+
 /// Starts this program again, as the first process of the new PID namespace, and waits until it exits.
-pub fn respawn_as_init(args: &[&str]) -> io::Result<ExitStatus> {
-    Command::new("/proc/self/exe").arg(INTERNAL).args(args).env_clear().status()
+pub fn respawn_as_init(program: &OwnProgram, args: &[&str]) -> io::Result<ExitStatus> {
+    Command::new(program.path()).arg(INTERNAL).args(args).env_clear().status()
 }
 
 /// Makes the kernel kill this process when its parent ends.

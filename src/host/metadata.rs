@@ -1,7 +1,10 @@
 //! Facts about a file besides its bytes: mount options, label, permission bits, namespaces.
 
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use super::mount::parse_mountinfo_line;
@@ -27,9 +30,15 @@ impl Host {
         std::fs::metadata(self.real_path(path)).is_ok_and(|meta| meta.mode() & bits != 0)
     }
 
-    /// Whether a process accepts connections on a Unix socket.
-    pub fn is_listening(&self, socket: &Path) -> bool {
-        std::os::unix::net::UnixStream::connect(self.real_path(socket)).is_ok()
+    /// Whether a process listens on a Unix socket. A process that accepts no connection does not block this one: the
+    /// error EAGAIN means that its queue is full (connect(2)).
+    pub fn is_listening(&self, path: &Path) -> bool {
+        let connect = || -> nix::Result<()> {
+            let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+            let connection = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+            socket::connect(connection.as_raw_fd(), &UnixAddr::new(&self.real_path(path))?)
+        };
+        matches!(connect(), Ok(()) | Err(Errno::EAGAIN))
     }
 
     /// Whether this process may write to the file, as far as mode bits and mounts decide it.

@@ -32,6 +32,7 @@ pub mod staging;
 pub mod stopped_child;
 pub mod temp_program;
 pub mod trust;
+pub mod unprivileged;
 pub mod user_files;
 pub mod user_rights;
 pub mod watch;

@@ -49,15 +49,6 @@ pub fn exec_stdin(args: &[&str]) -> io::Error {
     Command::new("/proc/self/fd/0").args(args).exec()
 }
 
-/// Replaces this process by `program` with the given `argv[0]`, inside a chroot to `dir`. Returns only if that fails.
-pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str) -> io::Error {
-    let entered = nix::unistd::chroot(dir).and_then(|()| nix::unistd::chdir("/"));
-    match entered {
-        Ok(()) => Command::new(program).env_clear().arg0(arg0).exec(),
-        Err(e) => e.into(),
-    }
-}
-
 /// Finds the file that [`exec_caller_command`] executes: the first executable one in the caller's PATH, unless the name
 /// has a slash.
 pub fn find_command(program: &OsStr) -> Option<PathBuf> {

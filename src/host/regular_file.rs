@@ -77,6 +77,13 @@ pub fn read_limited(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
 }
 
+/// Copies an open program. Fails if it has more bytes than any emulator: its owner may change it meanwhile.
+pub fn copy_program(from: &File, to: &mut File) -> io::Result<()> {
+    check_program_size(&from.metadata()?)?;
+    let copied = io::copy(&mut from.take(MAX_PROGRAM.saturating_add(1)), to)?;
+    if copied > MAX_PROGRAM { Err(too_large(MAX_PROGRAM)) } else { Ok(()) }
+}
+
 /// Fails if an open file has more bytes than any emulator.
 pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
     if meta.len() > MAX_PROGRAM { Err(too_large(MAX_PROGRAM)) } else { Ok(()) }
@@ -153,5 +160,18 @@ mod tests {
         assert_eq!(open_in_root(dir.path(), OsStr::new("/file/")).unwrap_err().kind(), ErrorKind::NotADirectory);
         assert_eq!(read_limited(&open(&path("link")).unwrap(), 4).unwrap(), b"text");
         assert_eq!(read_limited(&open(&path("file")).unwrap(), 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn copies_no_more_than_the_largest_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let create = |name: &str| File::create_new(dir.path().join(name)).unwrap();
+        let read = |name: &str| open(&dir.path().join(name)).unwrap();
+        create("hole").set_len(MAX_PROGRAM + 1).unwrap();
+        assert_eq!(copy_program(&read("hole"), &mut create("none")).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(read("none").metadata().unwrap().len(), 0);
+        std::fs::write(dir.path().join("file"), "text").unwrap();
+        copy_program(&read("file"), &mut create("copy")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("copy")).unwrap(), b"text");
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::memfd::{create_scratch, read_from_start};
 use super::process::{TIMEOUT, clean_command, later, wait_for_exit};
-use super::{FileId, procfs};
+use super::{FileId, procfs, unprivileged};
 
 /// Largest output of a stopped child after it continues. A probe writes 16 bytes.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -40,11 +40,22 @@ pub struct StoppedChild {
 impl StoppedChild {
     /// Starts `program`, which runs until its first write to stdout.
     pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
+        Self::spawn_command(clean_command(program).args(args), arg0)
+    }
+
+    /// Like [`StoppedChild::spawn`], but root starts the program as `nobody`: the kernel may start an interpreter for it
+    /// that another user controls.
+    pub fn spawn_as_nobody(program: &Path, arg0: Option<&str>) -> io::Result<Self> {
+        let mut command = clean_command(program);
+        unprivileged::start_as_nobody(&mut command);
+        Self::spawn_command(&mut command, arg0)
+    }
+
+    fn spawn_command(command: &mut Command, arg0: Option<&str>) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let filler_size = fill_pipe(&write)?;
         let stderr = create_scratch()?;
-        let mut command = clean_command(program);
-        command.args(args).stdout(write).stderr(stderr.try_clone()?);
+        command.stdout(write).stderr(stderr.try_clone()?);
         if let Some(arg0) = arg0 {
             command.arg0(arg0);
         }

@@ -18,11 +18,9 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_thread_groups};
 
 use super::process::later;
+use super::unprivileged::NOBODY_ID;
 use super::{Host, env, namespaces, regular_file};
 use crate::error::{Error, Result};
-
-/// The id of the user nobody, who owns no file.
-const UNPRIVILEGED_ID: u32 = 65534;
 
 /// Most bytes of settings that are read for one user. Real ones have a few hundred.
 const MAX_SETTINGS: u64 = 256 << 10;
@@ -44,7 +42,7 @@ pub struct User {
 
 impl User {
     fn unprivileged() -> Self {
-        Self::without_name(UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+        Self::without_name(NOBODY_ID, NOBODY_ID)
     }
 
     fn without_name(uid: u32, gid: u32) -> Self {
@@ -125,7 +123,7 @@ fn read_text(file: &std::fs::File) -> io::Result<Vec<u8>> {
     regular_file::read_limited(file, regular_file::MAX_TEXT)
 }
 
-/// Returns the owner of a file or a directory. The user nobody stands for root, so that a user's path does not get
+/// Returns the owner of a file or a directory. The user `nobody` stands for root, so that a user's path does not get
 /// root's rights. Where root is an ordinary user outside, it has only that user's rights.
 fn owner_of(path: &Path) -> io::Result<User> {
     let meta = std::fs::metadata(path)?;
@@ -154,6 +152,11 @@ impl UserFiles {
         let bytes = is_allowed.then(|| regular_file::read_limited(&file, self.remaining.get()).ok())??;
         self.remaining.set(self.remaining.get().saturating_sub(bytes.len() as u64));
         Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether the path leads to a file that the user may see.
+    pub fn exists(&self, path: &Path) -> bool {
+        std::fs::metadata(self.host.real_path(path)).is_ok()
     }
 
     /// Whether nothing has this path. What the user may not see is not missing.

@@ -1,8 +1,9 @@
 //! Finds the programs of Nix that may be started.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::host::{self, Host, ProgramSearchError};
+use crate::host::{self, Host, ProgramSearchError, UserFiles};
 
 /// The reason why no program of Nix can be started.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +45,17 @@ pub(super) fn find_nix(host: &Host) -> Result<PathBuf, NoNixError> {
     Ok(host.search_trusted_program(&PLACES.into_iter().filter(is_visible).collect::<Vec<_>>())?)
 }
 
-/// Finds a Nix for a process with the rights of an ordinary user, who may have installed one as well.
+/// Longest time for looking into a user's profile.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Finds a Nix for a process with the rights of an ordinary user, who may have installed one as well. The user's home
+/// directory is searched with the rights of its owner, whose file system may never answer.
 pub(super) fn find_nix_of_user(host: &Host, home: &Path) -> Result<PathBuf, NoNixError> {
     let in_profile = || {
-        let mut places = USER_PROFILES.iter().map(|place| home.join(place));
-        places.find(|place| host.is_live() && host::user_files::path_exists(place))
+        let places = USER_PROFILES.map(|place| home.join(place));
+        let find = move |files: &UserFiles| places.into_iter().find(|place| files.exists(place));
+        let found = || host.read_files_of_owner(home, host::process::later(TIMEOUT), find).ok().flatten();
+        if host.is_live() { found() } else { None }
     };
     find_nix(host).or_else(|error| in_profile().ok_or(error))
 }

@@ -60,11 +60,18 @@ struct SystemFacts {
     is_emulator_unmodified: bool,
 }
 
+/// What was read about one system.
+enum GatheredSystem {
+    Facts(SystemFacts),
+    /// The reason why its entry cannot be restored.
+    Problem(String),
+}
+
 /// Registers the missing entries. With `check`, only reports them.
 pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
     let mut report = RestoreReport { version: 1, ..RestoreReport::default() };
     let Some(mut receipt) = Receipt::load(host)? else { return Ok(report) };
-    let systems = gather_systems(host, &receipt)?;
+    let systems = gather_systems(host, &receipt);
     let mut table = table::read_table(host)?;
     if systems.is_empty() || matches!(table, Table::Offline) {
         return Ok(report);
@@ -77,6 +84,14 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
         record(&mut receipt, None, made);
     }
     for (arch, facts) in systems {
+        let facts = match facts {
+            GatheredSystem::Facts(facts) => facts,
+            // The other systems are restored.
+            GatheredSystem::Problem(why) => {
+                report.findings.push(format!("{}: {why}", arch.target));
+                continue;
+            }
+        };
         match decide(&facts, &table) {
             RestoreAction::Keep => report.present.push(arch.target),
             RestoreAction::Refuse(why) => report.findings.push(format!("{}: {why}", arch.target)),
@@ -114,28 +129,41 @@ fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -
 }
 
 /// Reads what is recorded about each registered system that has a boot file.
-fn gather_systems(host: &Host, receipt: &Receipt) -> Result<Vec<(&'static Arch, SystemFacts)>> {
-    let mut systems = Vec::new();
-    for (target, system) in receipt.systems.iter().filter(|(_, system)| !system.adopted) {
-        let Some(arch) = Arch::by_target(target) else { continue };
-        let (boot_file, emulator) = (paths::boot_rule(arch), &system.interpreter);
-        let recorded = receipt.records_of(target).find_map(|record| match &record.made {
-            Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
-            _ => None,
-        });
-        // A link to /dev/null hides the file (binfmt.d(5)).
-        let (Some(recorded), true) = (recorded, host.is_regular_file(&boot_file)) else { continue };
-        let Some(text) = host.read_trusted(&boot_file)? else { continue };
-        let Some(rule) = boot::parse_own_file(&text) else { continue };
-        let facts = SystemFacts {
-            rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
-            is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
-            is_emulator_unmodified: is_emulator_unmodified(host, receipt, target, emulator)?,
-            emulator: emulator.clone(),
-        };
-        systems.push((arch, facts));
-    }
-    Ok(systems)
+fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(&'static Arch, GatheredSystem)> {
+    let registered = receipt.systems.iter().filter(|(_, system)| !system.adopted);
+    let systems = registered.filter_map(|(target, system)| {
+        let arch = Arch::by_target(target)?;
+        let facts = gather_system(host, receipt, arch, &system.interpreter);
+        Some((arch, facts.unwrap_or_else(|error| Some(GatheredSystem::Problem(error.to_log_text())))?))
+    });
+    systems.collect()
+}
+
+/// Reads what is recorded about one system. `None` if it has no boot file.
+fn gather_system(host: &Host, receipt: &Receipt, arch: &Arch, emulator: &Path) -> Result<Option<GatheredSystem>> {
+    let boot_file = paths::boot_rule(arch);
+    let recorded = receipt.records_of(arch.target).find_map(|record| match &record.made {
+        Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
+        _ => None,
+    });
+    // The administrator removed the file, or a link to /dev/null hides it (binfmt.d(5)).
+    let is_hidden = host.read_link(&boot_file).is_some_and(|target| target == Path::new("/dev/null"));
+    let (Some(recorded), false) = (recorded, is_hidden) else { return Ok(None) };
+    let Some(text) = host.read_trusted(&boot_file)? else { return Ok(None) };
+    let Some(rule) = boot::parse_own_file(&text) else {
+        return Ok(Some(GatheredSystem::Problem(changed_text(&host.real_path(&boot_file).as_text()))));
+    };
+    Ok(Some(GatheredSystem::Facts(SystemFacts {
+        rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
+        is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
+        is_emulator_unmodified: is_emulator_unmodified(host, receipt, arch.target, emulator)?,
+        emulator: emulator.to_owned(),
+    })))
+}
+
+/// Describes a file that is not as this tool made it.
+fn changed_text(what: &str) -> String {
+    format!("{what} was changed after binfmt-nix made it: register the system again")
 }
 
 /// Compares the emulator with its record: by its stamp, so that 16 MB are hashed only if the file was copied or restored.
@@ -154,18 +182,13 @@ fn is_emulator_unmodified(host: &Host, receipt: &Receipt, target: &str, emulator
 /// Decides what has to be done for one system.
 fn decide(facts: &SystemFacts, table: &Table) -> RestoreAction {
     let name = text_of_bytes(facts.rule.name.as_bytes());
-    let changed = |what: &[u8]| {
-        let what = Path::new(std::ffi::OsStr::from_bytes(what)).as_text();
-        RestoreAction::Refuse(format!("{what} was changed after binfmt-nix made it: register the system again"))
-    };
+    let changed = |what: &str| RestoreAction::Refuse(changed_text(what));
     match table.find_entry(&name) {
         Some(entry) if is_same_rule(&entry.rule, &facts.rule) => RestoreAction::Keep,
         Some(entry) => RestoreAction::Refuse(format!("another entry has the name {name}: {}", describe_entry(entry))),
         None if table.has_entry(&name) => RestoreAction::Refuse(format!("another entry has the name {name}")),
-        None if !facts.is_boot_file_unmodified => RestoreAction::Refuse(
-            "its boot file was changed after binfmt-nix made it: register the system again".into(),
-        ),
-        None if !facts.is_emulator_unmodified => changed(&facts.rule.interpreter),
+        None if !facts.is_boot_file_unmodified => changed("its boot file"),
+        None if !facts.is_emulator_unmodified => changed(&text_of_bytes(&facts.rule.interpreter)),
         None => RestoreAction::Register(facts.rule.clone()),
     }
 }

@@ -17,7 +17,6 @@
 //! Linux 7.1, connect to the local sockets that are open to every user.
 
 use std::io;
-use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
@@ -26,15 +25,12 @@ use landlock::{
 use nix::sys::prctl::{set_dumpable, set_no_new_privs, set_pdeathsig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, getppid, setgroups, setresgid, setresuid};
+use nix::unistd::{Uid, getppid};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::host::Host;
+use crate::host::unprivileged;
 use crate::sandbox::frame::MissingProtection;
 use crate::sandbox::seccomp;
-
-/// The user and group `nobody`, which own nothing; the kernel's default for unmapped ids (`overflowuid`, proc(5)).
-const NOBODY_ID: u32 = 65534;
 
 /// Limit of memory: ten times what the largest download takes.
 const MAX_MEMORY: u64 = 512 << 20;
@@ -117,10 +113,10 @@ impl Profile {
 
 /// Gives up all rights that `profile` does not name, except the system calls. Returns the protections that this kernel
 /// does not support.
-pub fn drop_rights(host: &Host, profile: &Profile) -> io::Result<Vec<MissingProtection>> {
+pub fn drop_rights(profile: &Profile) -> io::Result<Vec<MissingProtection>> {
     set_limits(profile)?;
     let mut missing = Vec::new();
-    missing.extend(drop_user(host).err());
+    missing.extend(drop_user().err());
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_no_new_privs()?;
@@ -157,7 +153,7 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
         (Resource::RLIMIT_DATA, profile.memory),
         (Resource::RLIMIT_AS, profile.address_space),
     ];
-    // RLIMIT_NPROC is not set: it counts all processes of the user nobody.
+    // RLIMIT_NPROC is not set: it counts all processes of the user `nobody`.
     limits.into_iter().try_for_each(|(resource, limit)| {
         // An ordinary user's hard limit may be lower already, and cannot be raised.
         let (_, hard) = getrlimit(resource)?;
@@ -168,24 +164,11 @@ fn set_limits(profile: &Profile) -> io::Result<()> {
 
 /// Changes to the user `nobody` if this process is root and that id exists in this user namespace. An ordinary user stays
 /// the same; Landlock then denies access to the user's files.
-fn drop_user(host: &Host) -> Result<(), MissingProtection> {
-    let map = host.read_lossy(Path::new("/proc/self/uid_map")).unwrap_or_default();
-    if !Uid::effective().is_root() || !is_id_mapped(NOBODY_ID, &map) {
+fn drop_user() -> Result<(), MissingProtection> {
+    if !Uid::effective().is_root() || !unprivileged::is_mapped() {
         return Ok(());
     }
-    // A user namespace may forbid setgroups(2) only (user_namespaces(7)); the groups in it are not root's.
-    let _: nix::Result<()> = setgroups(&[]);
-    let (uid, gid) = (Uid::from_raw(NOBODY_ID), Gid::from_raw(NOBODY_ID));
-    setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid)).map_err(|_| MissingProtection::User)
-}
-
-/// Whether an id is in a `uid_map`, whose lines have first id inside, first id outside, and length
-/// (user_namespaces(7)).
-fn is_id_mapped(id: u32, map: &str) -> bool {
-    map.lines().any(|line| {
-        let numbers: Vec<u32> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        matches!(numbers.as_slice(), [first, _, length] if id.checked_sub(*first).is_some_and(|offset| offset < *length))
-    })
+    unprivileged::become_nobody().map_err(|_| MissingProtection::User)
 }
 
 /// Restricts files, sockets and signals by Landlock, as far as the kernel supports it. Linux 7.1 and newer also deny
@@ -215,21 +198,4 @@ fn restrict_to(profile: &Profile, programs: &[&str]) -> Result<RulesetStatus, Ru
         .add_rules(path_beneath_rules(programs, AccessFs::ReadFile | AccessFs::Execute))?
         .restrict_self()?;
     Ok(status.ruleset)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_found_in_a_map() {
-        let whole = "         0          0 4294967295\n";
-        assert!(is_id_mapped(NOBODY_ID, whole));
-        assert!(is_id_mapped(NOBODY_ID, "0 1000 1\n1 100000 65536\n"));
-        assert!(is_id_mapped(NOBODY_ID, "0 0 65535\n"));
-        assert!(!is_id_mapped(NOBODY_ID, "0 0 65534\n"));
-        assert!(!is_id_mapped(NOBODY_ID, "0 1000 1\n"));
-        assert!(!is_id_mapped(NOBODY_ID, "65535 0 10\nnonsense\n1 2\n"));
-        assert!(!is_id_mapped(NOBODY_ID, ""));
-    }
 }

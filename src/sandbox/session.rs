@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confine::{Profile, check_parent, drop_rights, restrict_calls};
 use crate::error::{Error, Result};
-use crate::host::{self, Host};
+use crate::host;
 use crate::sandbox::frame;
 use crate::sandbox::frame::{Frame, FrameReader, MissingProtection, ProtocolError};
 
@@ -47,10 +47,9 @@ pub(crate) struct Confined {
 /// Closes all inherited files except the first three, runs `prepare` while the process still has its rights, and gives
 /// the rights up, except system calls.
 pub(crate) fn start_confined<T>(profile: &Profile, prepare: impl FnOnce() -> T) -> Result<(Confined, T)> {
-    let host = Host::live();
     host::process::close_inherited_fds().map_err(worker_error("close the files of"))?;
     let prepared = prepare();
-    let missing = drop_rights(&host, profile).map_err(worker_error("confine"))?;
+    let missing = drop_rights(profile).map_err(worker_error("confine"))?;
     Ok((Confined { profile: *profile, missing }, prepared))
 }
 

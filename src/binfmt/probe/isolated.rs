@@ -15,6 +15,7 @@ use super::{PROBE_ARGV0, ProbeResult, classify_run, finish_probe, is_jit_refusal
 use crate::binfmt::userns::enter::{enter_empty_table, read_limits};
 use crate::binfmt::userns::limits;
 use crate::error::{Error, ExitCode, Result};
+use crate::host::unprivileged::OwnProgram;
 use crate::host::{self, Host, INTERNAL, NamespaceError, StoppedChild};
 
 /// The `internal` subcommand that enters an isolation and executes the probe of a system there.
@@ -117,8 +118,10 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
     match isolation {
         Isolation::Open | Isolation::Chroot => host::isolation::unshare_mounts().map_err(explained)?,
         Isolation::Sandbox => {
+            // That user may not be able to open it.
+            let program = OwnProgram::open().map_err(|e| isolation_error("open its own program", &e))?;
             host::isolation::unshare_sandbox().map_err(explained)?;
-            return run_as_init(system);
+            return run_as_init(&program, system);
         }
         Isolation::EmptyTable => enter_empty_table(host, system)?,
         Isolation::Inside => {
@@ -126,18 +129,20 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
                 .map_err(|e| isolation_error("arrange for this process to end with its parent", &e))?;
         }
     }
+    // The interpreter may be another user's. In an empty table, no entry has one. Later, /proc cannot be read.
+    let as_nobody = isolation != Isolation::EmptyTable && host::unprivileged::is_available();
     let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
     let error = match isolation {
-        Isolation::Open | Isolation::EmptyTable => host::isolation::exec_probe(&dir, PROBE_ARGV0),
+        Isolation::Open | Isolation::EmptyTable => host::isolation::exec_probe(&dir, PROBE_ARGV0, as_nobody),
         Isolation::Chroot => {
             host::isolation::enter_chroot(&dir).map_err(|e| isolation_error("enter a chroot", &e))?;
-            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
+            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0, as_nobody)
         }
         Isolation::Sandbox | Isolation::Inside => {
             // In a container mounting /proc may be forbidden, and no emulator needs it.
             drop(host::isolation::mount_proc(&dir));
             host::isolation::pivot_to(&dir).map_err(|e| isolation_error("change the root directory", &e))?;
-            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0)
+            host::isolation::exec_probe(Path::new("/"), PROBE_ARGV0, as_nobody)
         }
     };
     if let Some(errno) = error.raw_os_error() {
@@ -149,8 +154,8 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
 
 /// Starts this program as the first process of a PID namespace and returns its exit code. That process has already
 /// printed its error.
-fn run_as_init(system: &str) -> Result<ExitCode> {
-    let ended = host::isolation::respawn_as_init(&[ENTER_ISOLATION, Isolation::Inside.name(), system]);
+fn run_as_init(program: &OwnProgram, system: &str) -> Result<ExitCode> {
+    let ended = host::isolation::respawn_as_init(program, &[ENTER_ISOLATION, Isolation::Inside.name(), system]);
     let status = ended.map_err(|e| isolation_error("start binfmt-nix in a new PID namespace", &e))?;
     let known = [ExitCode::Ok, ExitCode::Unsupported, ExitCode::NotExecutable, ExitCode::NoCommand];
     match known.into_iter().find(|code| status.code() == Some(*code as i32)) {

@@ -1,5 +1,8 @@
 //! Runs probe programs to find out whether programs of a system run. Nothing is written to the machine.
 //!
+//! The kernel starts the interpreter of an entry for a probe. Another user may control that file, so a process of root
+//! starts every probe as the user `nobody`.
+//!
 //! [`run_in_memory`] shows whether a probe runs at all, and which file the process executes. [`run_direct`] and
 //! [`isolated::run_isolated`] start a probe with a known `argv[0]`, directly or isolated, and return a [`ProbeResult`].
 
@@ -40,7 +43,7 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
     let probe_file = FileId::from_metadata(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let mut child = StoppedChild::spawn(&path, &[], None)?;
+    let mut child = StoppedChild::spawn_as_nobody(&path, None)?;
     let Some(running) = child.wait_for_program(host::env::own_file_id()?)? else {
         return Ok(None);
     };
@@ -130,7 +133,7 @@ pub fn run_direct(arch: &Arch) -> ProbeResult {
         return isolated::run_isolated(isolated::Isolation::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    match StoppedChild::spawn(&path, &[], Some(PROBE_ARGV0)) {
+    match StoppedChild::spawn_as_nobody(&path, Some(PROBE_ARGV0)) {
         Ok(child) => finish_probe(child, &path)
             .unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}"))),
         Err(e) => ProbeResult::Refused(e),

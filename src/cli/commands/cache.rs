@@ -28,6 +28,7 @@ pub(super) fn run(args: &cli::CacheArgs, host: &Host, ui: &Ui) -> Result<ExitCod
             let lock = cache.dir().join(cache::LOCK);
             if cache.exists(host) {
                 let _lock = host.lock(&lock, LOCK_TIMEOUT, &mut |_| {})?;
+                cache.remove_stale(host)?;
                 cached.iter().try_for_each(|file| cache.remove_file(host, file))?;
             }
             // The lock file is gone by now.

@@ -9,9 +9,12 @@
 //! cache of root is `/var/cache/binfmt-nix` (FHS 3.0 §5.5), because `HOME` may be that of the user who called sudo. `register`
 //! reads the cache, but leaves nothing in it when it is done, because it installs the emulators elsewhere.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use binfmt_magic::Arch;
 
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
@@ -114,19 +117,31 @@ impl DownloadCache {
         }
     }
 
-    /// Lists all files in the cache, in the order of digests and names.
+    /// Lists the files that this tool made in the cache, in the order of digests and names.
     pub fn list_files(&self, host: &Host) -> Result<Vec<CachedFile>> {
         let mut files = Vec::new();
         for name in host.list_dir(&self.dir)? {
             let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) else { continue };
             for name in host.list_dir(&self.entry_dir(sha256))? {
-                let Some(meta) = host.lstat(&self.entry_dir(sha256).join(&name))? else { continue };
+                let meta = host.lstat(&self.entry_dir(sha256).join(&name))?.filter(|_| is_own_name(&name));
+                let Some(meta) = meta.filter(std::fs::Metadata::is_file) else { continue };
                 let name = name.as_text();
                 files.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
             }
         }
         files.sort_by_key(|file| (file.sha256.to_string(), file.name.clone()));
         Ok(files)
+    }
+
+    /// Removes the temporary files of killed runs. The caller holds the lock of the cache.
+    pub fn remove_stale(&self, host: &Host) -> Result<()> {
+        host.remove_stale_temp_files(&self.dir)?;
+        for name in host.list_dir(&self.dir)? {
+            if let Some(sha256) = name.to_str().and_then(|name| name.parse::<Sha256>().ok()) {
+                host.remove_stale_temp_files(&self.entry_dir(sha256))?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes one file, and its directory if that is empty afterwards.
@@ -141,6 +156,12 @@ impl DownloadCache {
         // A directory that cannot be removed is in use, or belongs to another user.
         drop(host.remove_dir(&self.dir));
     }
+}
+
+/// Whether a file of this name, in the directory of a digest, is one that this tool makes.
+fn is_own_name(name: &OsStr) -> bool {
+    let target = name.to_str().and_then(|name| name.strip_prefix("qemu-"));
+    name == PARTIAL_NAME || name == ABSENT_NAME || target.and_then(Arch::by_target).is_some()
 }
 
 /// A download that may be interrupted and continued later.

@@ -240,8 +240,8 @@ fn copy_to_memory(host: &Host, machine: &str, emulator: Emulator, named: bool) -
 
 fn copy_file_to_memory(host: &Host, path: &Path, named: bool) -> Result<File> {
     let mut memory = host::memfd::create_sealable().map_err(|e| memfd_error(&e))?;
-    let mut file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
-    io::copy(&mut file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
+    let file = if named { host::user_files::open_regular(path)? } else { host.open_trusted_through_links(path)? };
+    host::regular_file::copy_program(&file, &mut memory).map_err(|e| Error::io("copy", path, e))?;
     host::memfd::seal_program(&memory).map_err(|e| memfd_error(&e))?;
     Ok(memory)
 }

@@ -8,7 +8,7 @@ use binfmt_magic::Arch;
 
 use super::{Apply, io_error};
 use crate::error::{Error, Result};
-use crate::host::{FileId, FileStamp, StagedFile};
+use crate::host::{self, FileId, FileStamp, StagedFile};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::obtain::ObtainContext;
@@ -49,7 +49,7 @@ impl Apply<'_> {
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, expected) = (&validated.file, validated.sha256);
         source.rewind().map_err(io_error("read", from))?;
-        std::io::copy(&mut source, staged.file()).map_err(io_error("copy", from))?;
+        host::regular_file::copy_program(source, staged.file()).map_err(io_error("copy", from))?;
         self.stage_verified(arch, staged, expected, from)
     }
 

@@ -127,6 +127,9 @@ fn verify_probe_run(
         OsStr::new(PROBE_PATH),
         OsStr::new(PROBE_ARGV0),
     ];
+    // The emulator of another tool's entry was not verified, and another user may control it.
+    let as_nobody = [OsStr::new("--as-nobody")];
+    let args = if emulator.is_some() { args.to_vec() } else { [&args[..], &as_nobody].concat() };
     let started = StoppedChild::spawn(Path::new("/proc/self/exe"), &args, None);
     let child = started.map_err(ProbeError::Native)?;
     let output = match probe::finish_probe(child, Path::new(PROBE_PATH))? {

@@ -32,12 +32,12 @@ const DONE: &str = "the command is done and its changes are kept, but its result
 
 #[sandboxed]
 fn a_result_that_cannot_be_printed_is_an_error() {
-    let tree = Tree::new();
+    let tree = Tree::new().dir("var/cache");
     tree.register("aarch64").exits(0);
     let before = tree.snapshot();
     let program = probe("aarch64");
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/package/one-program");
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 25] = [
         &["--help"],
         &["-h"],
         &["help", "register"],
@@ -50,6 +50,11 @@ fn a_result_that_cannot_be_printed_is_an_error() {
         &["status"],
         &["status", "--json"],
         &["status", "--check", "aarch64"],
+        &["restore", "--check"],
+        &["restore", "--check", "--json"],
+        &["unregister", "all", "-n"],
+        &["cache"],
+        &["cache", "--json"],
         &["nix-conf"],
         &["nix-conf", "--json"],
         &["doctor"],
@@ -85,6 +90,17 @@ fn a_change_whose_result_cannot_be_printed_is_kept() {
         run_into(&tree, full(), &[&["unregister", "aarch64"], json].concat()).exits(1).says(FULL).says(DONE);
         before.is_restored_in(&tree);
     }
+    // The entry is restored, too.
+    let tree = {
+        tree.discard();
+        Tree::new().mounted()
+    };
+    tree.run(&register).exits(0);
+    tree.write_kernel("qemu-aarch64", "-1");
+    run_into(&tree, full(), &["restore"]).exits(1).says(FULL).says(DONE);
+    assert!(tree.runs("aarch64"));
+    tree.run(&["unregister", "aarch64"]).exits(0);
+    let before = tree.snapshot();
     // A dry run changes nothing, and does not claim it.
     run_into(&tree, full(), &[&register[..], &["-n"]].concat()).exits(1).says(FULL).omits(DONE);
     before.is_restored_in(&tree);

@@ -149,6 +149,25 @@ fn an_entry_forges_no_line() {
     }
 }
 
+/// An entry that keeps `restore` from registering the system again.
+#[sandboxed]
+fn an_entry_forges_no_line_of_restore() {
+    let [hostile, harmless] = [EVIL.to_owned(), escape_line(EVIL)].map(|text| {
+        let tree = Tree::new().mounted();
+        tree.register("aarch64").exits(0);
+        tree.write_kernel("qemu-aarch64", "-1");
+        tree.enter(&format!(":qemu-aarch64:E::theirs::/{text}:"));
+        let done: Vec<Done> = [&["restore"][..], &["restore", "--check"]].iter().map(|args| tree.run(args)).collect();
+        let json = tree.run(&["--json", "restore"]).exits(3).json();
+        tree.discard();
+        (done, json["findings"][0].as_str().unwrap().to_owned(), text)
+    });
+    for (hostile, harmless) in hostile.0.iter().zip(&harmless.0) {
+        assert_same_lines(hostile, harmless);
+    }
+    assert!(harmless.1.contains(&harmless.2), "{}", harmless.1);
+}
+
 const COMMANDS: [&[&str]; 8] = [
     // Its lines include those of `status`.
     &["status", "--verbose"],

@@ -26,7 +26,7 @@ use crate::support::output::{Done, tool};
 use crate::support::sandbox::{SCRATCH, with_all_users};
 use crate::support::server::{Manner, Server};
 use crate::support::table::line;
-use crate::support::tree::{NIX_CONF, TABLE};
+use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, RECEIPT, TABLE};
 use crate::support::{Tree, fault_table, qemu, skip};
 
 const JOES: &str = "home/joe/.config/nix/nix.conf";
@@ -34,7 +34,7 @@ const SETTING: &str = "extra-platforms = aarch64-linux\n";
 const JOE: u32 = 1000;
 
 /// Ends a run that hangs. The limit suits a slow machine: no run of these tests takes a second.
-fn finish(child: Child) -> Done {
+pub(crate) fn finish(child: Child) -> Done {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let (done, ended) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
@@ -50,7 +50,7 @@ fn finish(child: Child) -> Done {
     Done::from(output).omits("panicked")
 }
 
-fn finish_command(command: &mut Command) -> Done {
+pub(crate) fn finish_command(command: &mut Command) -> Done {
     finish(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
@@ -308,6 +308,48 @@ fn a_tree_with_fifos_is_refused_without_waiting() {
         nix::mount::umount2("/tree", nix::mount::MntFlags::MNT_DETACH).unwrap();
     }
     fault_table::line("runs on a tree with a FIFO as a file", runs);
+}
+
+/// The boot starts `restore`, which must not wait for ever, and which restores the other systems.
+#[sandboxed]
+fn restore_refuses_what_is_no_regular_file_without_waiting() {
+    limit_memory();
+    let mut runs = 0;
+    for (what, trap) in TRAPS {
+        let tree = Tree::new().mounted();
+        for system in ["aarch64", "riscv64"] {
+            tree.register(system).exits(0);
+        }
+        for place in [EMULATOR, BOOT, RECEIPT, LOCK] {
+            let is_of_one_system = [EMULATOR, BOOT].contains(&place);
+            for system in ["aarch64", "riscv64"] {
+                tree.write_kernel(&format!("qemu-{system}"), "-1");
+            }
+            let is_there = tree.exists(place);
+            if is_there {
+                fs::rename(tree.path(place), tree.path("run/real")).unwrap();
+            }
+            trap(&tree.path(place));
+            println!("{what}: {place}");
+            for args in [&["restore", "--check"][..], &["restore", "--wait", "0"]] {
+                let done = finish(tree.start(args)).exits_with(if is_of_one_system { &[3] } else { &[0, 1, 3] });
+                runs += 1;
+                if is_of_one_system {
+                    done.says("aarch64: ").prints("riscv64: ");
+                }
+            }
+            assert!(!is_of_one_system || !tree.entries().contains(&"qemu-aarch64".to_owned()), "{what}: {place}");
+            assert!(!is_of_one_system || tree.runs("riscv64"), "{what}: {place}");
+            drop(fs::remove_file(tree.path(place)));
+            if is_there {
+                fs::rename(tree.path("run/real"), tree.path(place)).unwrap();
+            }
+            tree.run(&["restore", "--wait", "0"]).exits(0);
+            assert!(tree.runs("aarch64"), "{what}: {place}");
+        }
+        tree.discard();
+    }
+    fault_table::line("`restore`, with no regular file as one of its files", runs);
 }
 
 /// Runs a download from an address where nothing listens, with a file that a variable of the caller names.

@@ -38,6 +38,8 @@ fn another_user_cannot_block_a_change() {
     for _ in 0..RUNS {
         tree.run(&["unregister", "arm", "--wait", "0"]).exits(0).omits("waiting");
     }
+    tree.write_kernel("qemu-aarch64", "-1");
+    tree.run(&["restore", "--wait", "0"]).exits(0).omits("waiting").prints("aarch64: registered");
     tree.run(&["doctor", "--fix", "--wait", "0"]).omits("holds").omits("waiting");
     tree.run(&["unregister", "all", "--wait", "0"]).exits(0).omits("waiting");
     drop(blocker);
@@ -67,6 +69,28 @@ fn another_user_cannot_block_the_cache() {
     let _blocker = Blocker::start(&[Path::new(ROOT)]);
     tree.run(&["cache", "prune"]).exits(0).prints("removed");
     assert!(!tree.exists(&format!("{cache}/{}", "a".repeat(64))));
+}
+
+/// Only files that this tool makes are removed, by their exact names.
+#[sandboxed]
+fn prune_keeps_files_of_other_names() {
+    let dir = format!("var/cache/binfmt-nix/{}", "a".repeat(64));
+    let tree = Tree::new();
+    let own = ["qemu-arm", "download", "absent", ".binfmt-nix-42-0"];
+    let others = ["mine", "qemu-mine", "qemu-arm.bak", ".binfmt-nix-mine", "sub/qemu-arm", "qemu-aarch64/qemu-arm"];
+    for name in own.iter().chain(&others) {
+        tree.write(&format!("{dir}/{name}"), "x");
+    }
+    tree.run(&["cache"]).exits(0).prints("3 files").omits("mine");
+    tree.run(&["cache", "prune"]).exits(0).prints("removed").prints("3 files");
+    assert!(own.iter().all(|name| !tree.exists(&format!("{dir}/{name}"))));
+    assert!(others.iter().all(|name| tree.exists(&format!("{dir}/{name}"))));
+    for name in others {
+        tree.remove(&format!("{dir}/{}", name.split('/').next().unwrap()));
+    }
+    tree.write(&format!("{dir}/qemu-arm"), "x");
+    tree.run(&["cache", "prune"]).exits(0);
+    assert!(!tree.exists("var/cache/binfmt-nix"));
 }
 
 /// A process of another user that lives as long as this.

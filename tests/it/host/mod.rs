@@ -10,5 +10,6 @@ pub(crate) mod locking;
 pub(crate) mod locking_users;
 pub(crate) mod read_only;
 pub(crate) mod root_processes;
+pub(crate) mod untrusted_interpreters;
 pub(crate) mod untrusted_paths;
 pub(crate) mod unusual_hosts;

@@ -2,18 +2,25 @@
 //! caller. The Nix of these tests is a script that writes down who runs it, and with which variables.
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
 use binfmt_nix::host::env::VARIABLES;
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, connect, listen, socket,
+};
 
 use crate::binfmt::userns::{bind, memory, shown};
 use crate::diagnose::doctor::running_host::live;
+use crate::host::foreign_files::finish_command;
 use crate::support::output::{Done, TOOL, tool};
-use crate::support::qemu;
 use crate::support::sandbox::{SCRATCH, itself};
+use crate::support::{qemu, skip};
 
 const WITNESS: &str = "/scratch/witness";
 
@@ -223,6 +230,31 @@ fn register_ends_with_a_build_that_status_remembers() {
     register(&[]).exits(0).prints("Nix built a derivation");
 }
 
+/// Nix runs code of its user below sudo, and prints what builders print.
+#[sandboxed]
+fn messages_of_nix_forge_no_line() {
+    let _daemon = install_nix();
+    let evil = r"building 'x'...\nerror: evil\nnote: forged\033[2J\raarch64 works\033]0;x\007\342\200\256\n";
+    fs::write(REALISE, format!("printf \"{evil}\" >&2; exit 1\n")).unwrap();
+    let by_joe = [("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
+    let mut prints = 0;
+    for args in [&[][..], &["--json"]] {
+        let runs = [
+            register_as_root(args).envs(by_joe).output().unwrap().into(),
+            test_nix(tool(&[&["test", "aarch64", "--nix"], args].concat()), &by_joe).0,
+            tool(&[&["status", "-v"], args].concat()).output().unwrap().into(),
+            tool(&[&["doctor"], args].concat()).envs(by_joe).output().unwrap().into(),
+        ];
+        for done in runs {
+            let text = format!("{}{}", done.out, done.err);
+            assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("note: forged") || line.starts_with("aarch64 works")));
+            prints += usize::from(text.contains("evil"));
+        }
+    }
+    assert!(prints >= 4, "{prints}");
+}
+
 /// Ctrl-C after the last change: the registration is complete, and the output reports that.
 #[sandboxed]
 fn an_interrupted_build_leaves_a_complete_registration() {
@@ -307,4 +339,64 @@ fn every_variable_that_is_read_is_documented() {
     let unread: Vec<_> =
         words.filter(is_name).filter(|word| !VARIABLES.contains(word) && !libraries.contains(word)).collect();
     assert!(unread.is_empty(), "{unread:?}");
+}
+
+/// The owner of a store without a daemon may listen on the daemon's socket, and accept nothing.
+#[sandboxed]
+fn a_full_queue_of_the_daemon_does_not_block() {
+    drop(install_nix());
+    fs::remove_file(DAEMON_SOCKET).unwrap();
+    let new = |flags| socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC | flags, None).unwrap();
+    let address = UnixAddr::new(DAEMON_SOCKET).unwrap();
+    let daemon = new(SockFlag::empty());
+    bind_socket(daemon.as_raw_fd(), &address).unwrap();
+    listen(&daemon, Backlog::new(0).unwrap()).unwrap();
+    let waiting: Vec<_> = std::iter::repeat_with(|| new(SockFlag::SOCK_NONBLOCK))
+        .take_while(|client| connect(client.as_raw_fd(), &address) != Err(Errno::EAGAIN))
+        .collect();
+    assert!(!waiting.is_empty() && waiting.len() < 100);
+    finish_command(&mut as_root()).omits("panicked").prints("(as root)");
+    finish_command(&mut tool(&["doctor"])).exits_with(&[0, 3]);
+}
+
+/// Below sudo, the caller's home directory may be on a file system that never answers. Root looks for a Nix there, if
+/// the machine has none.
+#[sandboxed]
+fn a_home_directory_that_never_answers_does_not_block() {
+    drop(install_nix());
+    fs::remove_dir_all("/nix/var/nix/profiles").unwrap();
+    let home = Path::new("/scratch/home of joe");
+    fs::create_dir(home).unwrap();
+    let server = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let server = server.unwrap_or_else(|why| skip("fuse", format!("there is no /dev/fuse: {why}")));
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", server.as_raw_fd());
+    mount(Some("joe"), home, Some("fuse"), MsFlags::empty(), Some(options.as_str()))
+        .unwrap_or_else(|why| skip("fuse", format!("this kernel mounts no fuse in a user namespace: {why}")));
+    fs::write(DAEMON_SOCKET, "").unwrap_or_default();
+    drop(fs::remove_file(DAEMON_SOCKET));
+    let _daemon = UnixListener::bind(DAEMON_SOCKET).unwrap();
+    for args in [&["test", "aarch64", "--nix"][..], &["doctor"]] {
+        let mut command = tool(args);
+        finish_command(command.env("SUDO_UID", "1000").env("SUDO_GID", "1000")).omits("panicked");
+    }
+}
+
+/// A directory for temporary files in which another user could replace the probe is not used.
+#[sandboxed]
+fn the_probe_of_a_build_is_where_no_other_user_can_replace_it() {
+    let _daemon = install_nix();
+    for (dir, mode) in [("/tmp", 0o777), ("/var/tmp", 0o1777)] {
+        memory(Path::new(dir));
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let used = || {
+        fs::write(ARGUMENTS, "").unwrap();
+        drop(test_nix(as_root(), &[]));
+        let arguments = fs::read_to_string(ARGUMENTS).unwrap();
+        ["\"/tmp/binfmt-nix-", "\"/var/tmp/binfmt-nix-"].map(|place| arguments.contains(place))
+    };
+    assert_eq!(used(), [false, true]);
+    fs::set_permissions("/tmp", fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(used(), [true, false]);
+    assert_eq!(fs::read_dir("/tmp").unwrap().chain(fs::read_dir("/var/tmp").unwrap()).count(), 0);
 }

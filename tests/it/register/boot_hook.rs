@@ -328,7 +328,13 @@ fn the_script_of_sysvinit_restores_the_entry() {
     // Only the missing entry is registered, and nothing is registered that was changed.
     fs::write(Path::new(TABLE).join("qemu-aarch64"), "-1").unwrap();
     fs::write("/etc/binfmt.d/zz-binfmt-nix-aarch64.conf", ":qemu-aarch64:E::x::/bin/sh:\n").unwrap();
-    shell(&format!("{SCRIPT} start")).exits(0);
+    shell(&format!("{SCRIPT} start")).exits(3).says("zz-binfmt-nix-aarch64.conf was changed after binfmt-nix made it");
+    assert!(!has_entry());
+    // What the administrator removed or hid stays so.
+    fs::remove_file("/etc/binfmt.d/zz-binfmt-nix-aarch64.conf").unwrap();
+    shell(&format!("{SCRIPT} start")).exits(0).prints("nothing is missing");
+    std::os::unix::fs::symlink("/dev/null", "/etc/binfmt.d/zz-binfmt-nix-aarch64.conf").unwrap();
+    shell(&format!("{SCRIPT} start")).exits(0).prints("nothing is missing");
     assert!(!has_entry());
     shell(&format!("rm {PROGRAM}; {SCRIPT} start")).exits(5);
 }

@@ -13,7 +13,6 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use binfmt_nix::host::Host;
 use binfmt_nix::sandbox::confine::{Profile, drop_rights, restrict_calls};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -71,7 +70,7 @@ pub(crate) fn child(kind: &str, place: &str) -> ExitCode {
     }
     if kind != "free" {
         let profile = if kind == "unpack" { Profile::READER } else { Profile::CLIENT };
-        let mut lacks = drop_rights(&Host::live(), &profile).unwrap();
+        let mut lacks = drop_rights(&profile).unwrap();
         lacks.extend(restrict_calls(&profile).err());
         if !lacks.is_empty() {
             println!("skip this kernel cannot confine: {lacks:?}");

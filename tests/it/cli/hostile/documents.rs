@@ -12,7 +12,7 @@ use crate::support::tree::{BOOT, NIX_CONF, OWN_CONF, TABLE};
 /// Runs commands in turn, on a tree with this file, whose content is damaged for each run.
 fn sweep(sweep: &mut Sweep, tree: &Tree, path: &str, documents: &[Vec<u8>], runs: u64) {
     let emulator = emulator();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["status"],
         &["register", "aarch64", "--qemu", &emulator],
         &["doctor"],
@@ -21,6 +21,7 @@ fn sweep(sweep: &mut Sweep, tree: &Tree, path: &str, documents: &[Vec<u8>], runs
         &["unregister", "all"],
         &["doctor", "--json"],
         &["register", "aarch64", "-n", "--qemu", &emulator],
+        &["restore", "--wait", "0"],
     ];
     let mut noise = Noise::new(u64::from(path.bytes().fold(30_u32, |sum, byte| sum + u32::from(byte))));
     for number in 0..runs {

@@ -47,13 +47,14 @@ fn damaged_receipts_are_harmless() {
     let pristine = tree.snapshot();
     let mut sweep = Sweep::default();
     let register = ["register", "aarch64", "--qemu", &emulator];
-    let reading: [&[&str]; 6] = [
+    let reading: [&[&str]; 7] = [
         &["status"],
         &["status", "--json"],
         &["unregister", "all", "-n"],
         &["doctor"],
         &["nix-conf"],
         &["status", "-v"],
+        &["restore", "--check"],
     ];
     tree.run(&register).exits(0);
     let mut real = tree.text(RECEIPT);

@@ -14,7 +14,7 @@ use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF, RECEIPT, TABLE};
 
 /// The places, each a file or a directory that some command reads or writes.
-const PLACES: [&str; 18] = [
+const PLACES: [&str; 24] = [
     RECEIPT,
     NIX_CONF,
     OWN_CONF,
@@ -23,11 +23,17 @@ const PLACES: [&str; 18] = [
     BOOT,
     LOCK,
     "etc/binfmt.d/theirs.conf",
+    "etc/wsl.conf",
+    "sbin/init",
+    "etc/init.d/binfmt-nix",
     "usr/lib/binfmt.d",
     "etc/nix",
     "etc/binfmt.d",
     "var/lib/binfmt-nix",
     "usr/local/libexec/binfmt-nix",
+    "etc/systemd/system",
+    "etc/init.d",
+    "etc/cron.d",
     "etc/apt/sources.list",
     "etc/os-release",
     "usr/bin/qemu-aarch64-static",
@@ -110,13 +116,15 @@ impl Oddity {
 /// Puts each oddity at each of the places in turn, and runs some of the commands.
 fn sweep(places: &[&str], what: &str, floor: usize) {
     let emulator = emulator();
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 8] = [
         &["doctor"],
         &["register", "aarch64", "--wait", "0", "--qemu", &emulator],
         &["status", "--json"],
         &["register", "aarch64", "-n", "--source", "host"],
         &["unregister", "all", "--wait", "0"],
         &["status", "-v"],
+        &["restore", "--wait", "0"],
+        &["restore", "--check", "--json"],
     ];
     let mut sweep = Sweep::default();
     for (row, place) in places.iter().enumerate() {
@@ -147,10 +155,10 @@ fn sweep(places: &[&str], what: &str, floor: usize) {
 
 #[sandboxed]
 fn odd_files_are_reported() {
-    sweep(&PLACES[..9], "FIFOs, devices, links and holes where the tool expects a file", 216);
+    sweep(&PLACES[..12], "FIFOs, devices, links and holes where the tool expects a file", 288);
 }
 
 #[sandboxed]
 fn odd_directories_are_reported() {
-    sweep(&PLACES[9..], "FIFOs, devices, links and holes where the tool expects a directory", 216);
+    sweep(&PLACES[12..], "FIFOs, devices, links and holes where the tool expects a directory", 288);
 }
