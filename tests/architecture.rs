@@ -80,13 +80,17 @@ fn checks_of_the_doctor() -> Vec<String> {
 }
 
 /// Checks whose repair no test executes, and why.
-const REPAIRS_NOT_EXECUTED: [(&str, &str); 6] = [
-    ("dies-with-container", "no test machine has a privileged container on a host without a table"),
-    ("execmem-denied", "no test machine has SELinux"),
-    ("interpreter-label", "no test machine has SELinux"),
+const REPAIRS_NOT_EXECUTED: [(&str, &str); 2] = [
     ("nix-inside-emulation", "the whole machine would have to run in QEMU"),
     ("no-aarch32", "needs an arm64 machine without a 32-bit mode"),
-    ("no-module", "modprobe and reboot, on a kernel without binfmt_misc"),
+];
+
+/// Checks whose repair is executed on a whole machine, and the script that does it.
+const REPAIRS_ON_MACHINES: [(&str, &str); 4] = [
+    ("dies-with-container", "tests/machines/rows/trixie-commands.sh"),
+    ("execmem-denied", "tests/machines/rows/selinux-commands.sh"),
+    ("interpreter-label", "tests/machines/rows/selinux-commands.sh"),
+    ("no-module", "tests/machines/rows/trixie-commands.sh"),
 ];
 
 /// The commands of each check are executed where it finds something: by the table of situations, or by a test that has
@@ -103,6 +107,12 @@ fn the_repair_of_every_check_is_executed() {
     let executing: String = tables.iter().map(read).chain(others).collect();
     let mut rest = checks_of_the_doctor();
     rest.retain(|id| !executing.contains(&format!("\"{id}\"")));
+    for (id, script) in REPAIRS_ON_MACHINES {
+        let script = root.join("../..").join(script);
+        assert!(read(&script).contains(id), "{} does not have {id}", script.display());
+        assert!(rest.contains(&id.to_owned()), "{id}");
+        rest.retain(|other| other != id);
+    }
     rest.sort_unstable();
     assert_eq!(rest, REPAIRS_NOT_EXECUTED.map(|(id, _)| id));
 }

@@ -15,6 +15,7 @@ the_doctor() {
     doctor_and_paths
     doctor_and_a_daemon
     doctor_and_a_container
+    doctor_and_messages_of_nix
     check "doctor: unregister exits 0" unregisters
     check "doctor: all is as before" same before
 }
@@ -67,6 +68,47 @@ doctor_and_rejected_settings() {
     below_sudo=(SUDO_UID=65534 SUDO_GID=65534 NIX_CONFIG="foo bar")
     check "doctor: a NIX_CONFIG that Nix rejects is found for the caller" rejected_for_caller
     check "doctor: root itself has other settings" finds ""
+}
+
+# Commands that the doctor proposes for messages of Nix.
+doctor_and_messages_of_nix() {
+    check "doctor: a store elsewhere is explained, and the build without NIX_REMOTE works" builds_without_remote
+    check "doctor: a builder that died is explained, with the command that shows the system of the build" shows_the_system
+    check "doctor: the sandbox paths of Nix are shown" shows_sandbox_paths
+}
+
+builds_without_remote() {
+    local file
+    file=$(derivation aarch64-linux arm64)
+    ! exits 0 env "NIX_REMOTE=file://$home/cache" nix-build --no-out-link "$file" || return 1
+    cp "$home/said" "$home/refusal"
+    explained nix-no-local-store || return 1
+    proposed 'env -u NIX_REMOTE nix-build --store auto' || return 1
+    exits 0 env "NIX_REMOTE=file://$home/cache" env -u NIX_REMOTE nix-build --store auto --no-out-link "$file"
+}
+
+shows_the_system() {
+    local file drv
+    file=$(derivation aarch64-linux arm64)
+    drv=$("${clean[@]}" nix-instantiate "$file" 2> /dev/null) || return 1
+    echo "error: builder for '$drv' failed due to signal 11 (Segmentation fault)" > "$home/refusal"
+    explained nix-builder-signal || return 1
+    proposed "nix-store --query --binding system $drv" || return 1
+    exits 0 nix-store --query --binding system "$drv" && says aarch64-linux
+}
+
+shows_sandbox_paths() {
+    local line='nix --extra-experimental-features nix-command show-config | grep sandbox-paths'
+    echo "error: getting attributes of path '/nowhere': No such file or directory while setting up the build environment" > "$home/refusal"
+    explained nix-sandbox-path || return 1
+    proposed "$line" || return 1
+    exits 0 sh -c "$line" && says sandbox-paths
+}
+
+# proposed LINE: the last JSON report of the doctor has this command, with a comment perhaps.
+proposed() {
+    sed -n '/"repair": \[/,/\]/s/^ *"\(.*[^,]\)",\{0,1\}$/\1/p' "$home/said" | sed 's/\\"/"/g; s/   # .*//' | grep -qxF -- "$1" ||
+        { echo "does not propose: $1"; cat "$home/said"; return 1; }
 }
 
 rejects() { ! exits 0 nix-build --no-out-link "$1" && says "error: "; }

@@ -66,7 +66,10 @@ fn display_path(entry: &Entry) -> String {
 /// The path does not exist. Without F every execution fails with ENOENT. With F the kernel has the old file until the
 /// next boot, when registration fails with ENOENT (measured; tonistiigi/binfmt#138).
 fn check_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let occurrences = entries_with_file(snapshot).filter(|(_, _, file)| !file.exists).map(|(arch, entry, _)| {
+    // In a container the path of a held interpreter is one of the machine.
+    let is_held = |entry: &Entry| entry.rule.flags.fix_binary && snapshot.environment.container.is_some();
+    let missing = entries_with_file(snapshot).filter(|(_, entry, file)| !(file.exists || is_held(entry)));
+    let occurrences = missing.map(|(arch, entry, _)| {
         let what =
             format!("{}, the interpreter of the entry {}, does not exist", display_path(entry), entry_name(entry));
         let why = if entry.rule.flags.fix_binary {

@@ -87,10 +87,10 @@ fn check_writable(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Without F each start fails (ENOENT). With F the kernel has the old file until the next boot.
 fn check_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
-    // In a container the path of a held interpreter is one of the machine.
-    let is_inside = snapshot.environment.container.is_some() || snapshot.environment.user_namespace;
-    let is_missing =
-        |(entry, file): &(&Entry, &InterpreterFile)| !(file.exists || is_inside && entry.rule.flags.fix_binary);
+    // In a container the path is one of the machine, whose entry is not at fault (seen with docker and Debian's python3).
+    let is_inside = snapshot.environment.container.is_some();
+    let is_held = |entry: &Entry| entry.rule.flags.fix_binary && snapshot.environment.user_namespace;
+    let is_missing = |(entry, file): &(&Entry, &InterpreterFile)| !(file.exists || is_inside || is_held(entry));
     let occurrences = other_entries(snapshot).filter(is_missing).map(|(entry, _)| {
         let what =
             format!("{}, the interpreter of {}, does not exist", interpreter_path(entry).as_text(), describe(entry));

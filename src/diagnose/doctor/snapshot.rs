@@ -35,8 +35,8 @@ pub struct Snapshot {
     pub shell: Shell,
     /// The kernel's table.
     pub table: Table,
-    /// Whether the kernel has binfmt_misc, loaded or as a module; `None` if unknown.
-    pub has_binfmt_misc: Option<bool>,
+    /// Whether the kernel has binfmt_misc; `None` if unknown.
+    pub support: Option<KernelSupport>,
     /// Whether `register` can be written; `None` if it was not tried.
     pub writable: Option<bool>,
     /// Whether the table is mounted read-only.
@@ -67,6 +67,18 @@ pub struct Snapshot {
     pub nix: Option<NixSnapshot>,
 }
 
+/// How the running kernel has binfmt_misc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelSupport {
+    /// It is built in, or loaded.
+    Loaded,
+    /// It is a module that is not loaded. Since Linux 5.18 the directory of the table is made by the module (commit
+    /// 3ba442d5331f), so that mount(8) finds none before, and does not load the module either.
+    Unloaded,
+    /// The kernel does not have it, or its modules are missing.
+    Missing,
+}
+
 /// The environment of a kernel.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
@@ -83,6 +95,8 @@ pub struct Environment {
     pub selinux: Selinux,
     /// Whether this program itself runs through an emulator.
     pub emulated: bool,
+    /// Whether the machine has /dev/kvm.
+    pub has_kvm: bool,
     /// Whether the namespaces that Nix's sandbox needs can be created; `None` if it was not tried.
     pub namespaces: Option<bool>,
 }
@@ -202,7 +216,7 @@ impl Default for Snapshot {
             run: None,
             shell: Shell::default(),
             table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
-            has_binfmt_misc: Some(true),
+            support: Some(KernelSupport::Loaded),
             writable: Some(true),
             is_table_read_only: false,
             harmful_entries: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use binfmt_magic::{Arch, Entry, Rule};
 
+use super::snapshot::KernelSupport;
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{DIR, Table, entry_name};
 use crate::register::receipt::System;
@@ -16,17 +17,23 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// The kernel has no binfmt_misc at all: `CONFIG_BINFMT_MISC` is not set, or the modules of the running kernel were
-/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). No test
-/// machine lacks it: tested on facts, and in a tree with such a /proc.
+/// removed by an upgrade (tonistiigi/binfmt#162 "no such device", gitea act_runner#51, pmbootstrap#1135). modprobe(8)
+/// reads the same lists, so it does not find the module either. A container does not see the modules of its host.
 fn check_no_module(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let is_missing = matches!(snapshot.table, Table::NotMounted) && snapshot.has_binfmt_misc == Some(false);
+    let is_missing = matches!(snapshot.table, Table::NotMounted) && snapshot.support == Some(KernelSupport::Missing);
     let occurrence = || {
+        if let Some(kind) = &snapshot.environment.container {
+            return Occurrence::general(
+                format!("the kernel of this container ({kind}) has not loaded binfmt_misc"),
+                "/proc/filesystems does not list it, and only the host can load modules",
+            )
+            .with_repair("sudo modprobe binfmt_misc   # on the host of the container");
+        }
         Occurrence::general(
             "this kernel has no binfmt_misc",
             "neither /proc/filesystems nor the modules of the running kernel list it; after an upgrade of the kernel, \
              its modules are found only after a restart of the machine",
         )
-        .with_repair(snapshot.shell.as_root("modprobe binfmt_misc"))
         .with_repair(snapshot.shell.as_root("reboot"))
     };
     is_missing.then(occurrence).into_iter().collect()
@@ -35,7 +42,7 @@ fn check_no_module(snapshot: &Snapshot) -> Vec<Occurrence> {
 /// The table is not mounted although something needs it: registered systems, or boot rules for foreign programs
 /// (armbian#7399, podman#28174, tonistiigi/binfmt#288). A machine on which nothing was ever registered needs no table.
 fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
-    if !matches!(snapshot.table, Table::NotMounted) || snapshot.has_binfmt_misc == Some(false) {
+    if !matches!(snapshot.table, Table::NotMounted) || snapshot.support == Some(KernelSupport::Missing) {
         return Vec::new();
     }
     let own_systems: Vec<&'static str> = snapshot.registered_systems().map(|(arch, _)| arch.target).collect();
@@ -46,7 +53,6 @@ fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
         return Vec::new();
     }
     let place = snapshot.shell.quote_path(DIR.as_ref());
-    let mount = format!("mount -t binfmt_misc binfmt_misc {place}");
     let mut occurrence = Occurrence::general(
         format!("binfmt_misc is not mounted on {place}"),
         "without the table the kernel has no interpreters: every foreign program fails with \"Exec format error\"",
@@ -54,13 +60,22 @@ fn check_not_mounted(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrence.systems.clone_from(&own_systems);
     vec![if own_systems.is_empty() {
         occurrence
-            .with_repair(snapshot.shell.as_root(mount))
+            .with_repairs(mount_commands(snapshot))
             .with_repair(snapshot.shell.as_root("systemctl restart systemd-binfmt"))
     } else {
         let fix = Some(Fix::Register(own_systems.clone()));
         Occurrence { fix, ..occurrence }
             .with_repair(snapshot.shell.tool_command(format_args!("register {}", own_systems.join(" "))))
     }]
+}
+
+/// Returns the commands that mount the table of a kernel that has it.
+pub(super) fn mount_commands(snapshot: &Snapshot) -> Vec<String> {
+    let shell = &snapshot.shell;
+    let is_unloaded = snapshot.support == Some(KernelSupport::Unloaded);
+    let load = is_unloaded.then(|| shell.as_root("modprobe binfmt_misc"));
+    let place = shell.quote_path(DIR.as_ref());
+    load.into_iter().chain([shell.as_root(format_args!("mount -t binfmt_misc binfmt_misc {place}"))]).collect()
 }
 
 /// The table can be read but not changed: its mount is read-only, as in unprivileged containers and, since WSL 2.9.4,
@@ -149,7 +164,7 @@ mod tests {
     fn a_missing_module_and_an_unmounted_table_are_different_findings() {
         let mut snapshot = Snapshot { table: Table::NotMounted, ..Snapshot::default() };
         assert!(check_not_mounted(&snapshot).is_empty() && check_no_module(&snapshot).is_empty());
-        snapshot.has_binfmt_misc = Some(false);
+        snapshot.support = Some(KernelSupport::Missing);
         assert_eq!((check_not_mounted(&snapshot).len(), check_no_module(&snapshot).len()), (0, 1));
     }
 }

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 
 use crate::support::emulators::{busybox, outside};
 use crate::support::output::{Done, TOOL, tool};
+use crate::support::proposals::report_executed;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::probe;
 use crate::support::{qemu, skip};
@@ -184,6 +185,7 @@ fn the_missing_system_is_added_by_the_proposed_command() {
     let refused = run_as_root(&args).exits(126);
     let line = refused.err.split_once("-s riscv64 is missing: ").expect("the hint has a command").1;
     let run = Command::new("sh").args(["-c", line]).output().unwrap();
+    report_executed(line);
     assert_eq!(Done::from(run).exits(0).out, &program.to_str().unwrap()[..16]);
 }
 

@@ -8,7 +8,7 @@ use std::{env, panic};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::sandbox;
+use super::{proposals, sandbox};
 
 /// Every function with an attribute of `tests/macros`.
 #[linkme::distributed_slice]
@@ -81,7 +81,22 @@ pub(crate) fn main() -> ExitCode {
     });
     let conclusion = libtest_mimic::run(&args, trials.collect());
     print_slowest(durations.lock().unwrap().clone());
+    let is_whole = !args.list && args.filter.is_none() && args.skip.is_empty() && conclusion.num_ignored == 0;
+    let is_asked = env::var_os("BINFMT_NIX_TEST_UNEXECUTED").is_some();
+    if (is_whole || is_asked) && !report_unexecuted() && !conclusion.has_failed() {
+        return ExitCode::FAILURE;
+    }
     conclusion.exit_code()
+}
+
+/// Whether every command was executed that the list of proposals has for these tests; prints the others. This is checked
+/// after a run of all tests, and with `BINFMT_NIX_TEST_UNEXECUTED` also after others.
+fn report_unexecuted() -> bool {
+    let missing = proposals::unexecuted();
+    if !missing.is_empty() {
+        eprintln!("no test executed these commands, which tests/proposals.txt has for `it`: {missing:#?}");
+    }
+    missing.is_empty()
 }
 
 /// If `BINFMT_NIX_TEST_SLOWEST` is a number: prints that many tests, the slowest first.

@@ -19,6 +19,7 @@ pub(crate) mod json;
 pub(crate) mod output;
 pub(crate) mod package;
 pub(crate) mod packing;
+pub(crate) mod proposals;
 pub(crate) mod rng;
 pub(crate) mod runs;
 pub(crate) mod sandbox;

@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Uid, chdir, chroot, pivot_root, setgid, setgroups, setuid
 
 use super::fault_table;
 use super::harness::{Outcome, Skip, skip};
+use super::proposals;
 
 /// Variable with the role of a process that is not the harness: `test`, `chroot`, `stranger`, `blocker`,
 /// `idle`, `service` or `emulator`.
@@ -51,7 +52,7 @@ pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
     };
     let stdout = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     match output.status.code() {
-        Some(0) => compare_reported_faults(&stdout),
+        Some(0) => compare_reports(&stdout),
         Some(SKIPPED) => {
             let (what, why) = stdout.split_once('\n').unwrap_or((&stdout, ""));
             Outcome::Skipped { what: what.to_owned(), why: why.to_owned() }
@@ -60,10 +61,11 @@ pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
     }
 }
 
-/// Compares the reported numbers with the table of faults.
-fn compare_reported_faults(stdout: &str) -> Outcome {
+/// Compares the reported numbers with the table of faults, and the reported commands with the list of proposals.
+fn compare_reports(stdout: &str) -> Outcome {
     let noted = stdout.lines().filter_map(|line| line.strip_prefix(fault_table::MARK)?.split_once('\t'));
-    let wrong: Vec<_> = noted.filter_map(|(what, times)| fault_table::compare(what, times).err()).collect();
+    let wrong = noted.filter_map(|(what, times)| fault_table::compare(what, times).err());
+    let wrong: Vec<_> = wrong.chain(proposals::note_reported(stdout)).collect();
     if wrong.is_empty() { Outcome::Passed } else { Outcome::Failed(wrong.join("\n")) }
 }
 

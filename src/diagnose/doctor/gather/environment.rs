@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, WINDOW};
 
 use crate::binfmt::container;
-use crate::diagnose::doctor::snapshot::Environment;
+use crate::diagnose::doctor::snapshot::{Environment, KernelSupport};
 use crate::host::{self, Host};
 use crate::register::facts::Facts;
 
@@ -20,6 +20,7 @@ pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
         wsl: release.contains("microsoft"),
         selinux: facts.selinux.clone(),
         emulated: host.is_live() && is_emulated(&facts.machine),
+        has_kvm: host.exists(Path::new("/dev/kvm")),
         namespaces: if host.is_live() { test_namespaces(host) } else { None },
     }
 }
@@ -49,18 +50,19 @@ fn test_namespaces(host: &Host) -> Option<bool> {
     host::process::run_program(&unshare, &args).ok().map(|output| output.status.success())
 }
 
-/// Whether binfmt_misc is loaded, built in, or a module of the running kernel. `None` without /proc.
-pub(super) fn has_binfmt_misc(host: &Host) -> Option<bool> {
+/// Finds out whether binfmt_misc is loaded, built in, or a module of the running kernel. `None` without /proc.
+pub(super) fn find_support(host: &Host) -> Option<KernelSupport> {
     let loaded = host.read_lossy(Path::new("/proc/filesystems"))?;
     if loaded.lines().any(|line| line.split_whitespace().last() == Some("binfmt_misc")) {
-        return Some(true);
+        return Some(KernelSupport::Loaded);
     }
     let release = host.read_lossy(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
     let dirs = ["/lib/modules", "/usr/lib/modules", "/run/booted-system/kernel-modules/lib/modules"];
     let lists = dirs
         .iter()
         .flat_map(|dir| ["modules.dep", "modules.builtin"].map(|list| Path::new(dir).join(release.trim()).join(list)));
-    Some(lists.filter_map(|list| host.read_lossy(&list)).any(|list| list.contains("/binfmt_misc.ko")))
+    let is_listed = lists.filter_map(|list| host.read_lossy(&list)).any(|list| list.contains("/binfmt_misc.ko"));
+    Some(if is_listed { KernelSupport::Unloaded } else { KernelSupport::Missing })
 }
 
 /// Finds foreign setuid programs called sudo in the unpacked images of docker, podman and containerd, one for each

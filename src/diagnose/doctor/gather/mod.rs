@@ -40,7 +40,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         is_table_read_only: facts.is_table_read_only,
         harmful_entries: facts.harmful_entries.clone(),
         table: facts.table.clone(),
-        has_binfmt_misc: environment::has_binfmt_misc(host),
+        support: environment::find_support(host),
         // An ordinary user cannot write `register` on any machine.
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         environment: environment::gather_environment(host, facts),

@@ -3,7 +3,7 @@
 use binfmt_magic::Arch;
 
 use super::{Advice, Message, Reading, SystemName, UNKNOWN};
-use crate::binfmt::table::{DIR, Table, entry_name};
+use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::messages::catalog::{KnownMessage, Remedy};
 use crate::diagnose::doctor::messages::host_state::{
     build_trial, describe_machine, describe_system, is_configured, is_native, ran_here, runs_here, works_here,
@@ -12,6 +12,7 @@ use crate::diagnose::doctor::messages::pattern::Role;
 use crate::diagnose::doctor::nix_features::available_features;
 use crate::diagnose::doctor::nix_sandbox::{PATHS, parse_sandbox_path};
 use crate::diagnose::doctor::snapshot::{BuildTrial, NixSnapshot, interpreter_path, system_named_by};
+use crate::diagnose::doctor::table::mount_commands;
 use crate::diagnose::doctor::{Finding, Snapshot};
 use crate::nix::conf::required_features;
 use crate::nix::settings::SettingLine;
@@ -341,13 +342,19 @@ impl Subject<'_> {
         // What nixpkgs requires of every builder of the system comes with its registration.
         let required = self.arch.map(|arch| required_features(arch.nix_systems)).unwrap_or_default();
         if let Some(arch) = self.arch.filter(|_| missing.iter().all(|feature| required.contains(&feature.as_str()))) {
-            return Todo::lines([self.snapshot.shell.register_command(arch)]);
+            return Todo::lines(self.snapshot.repairs().register(arch, ""));
         }
         if missing.iter().any(|feature| feature == "kvm") {
             let why = "Nix lists kvm by itself where it can read and write /dev/kvm; without it such a build fails, or takes \
                        very long in an emulator of the whole machine. A build for an emulated system cannot use it at all";
             let line = format!("# where the build can do without /dev/kvm, in nix.conf: {}", self.feature_setting());
-            return Todo::new(why, vec!["ls -l /dev/kvm".to_owned(), line]);
+            let mut todo = Todo::new(why, vec![line]);
+            if self.snapshot.environment.has_kvm {
+                todo.lines.insert(0, "ls -l /dev/kvm".to_owned());
+            } else {
+                todo.here.push("this machine has no /dev/kvm".to_owned());
+            }
+            return todo;
         }
         let mut lines = self.append_setting(&self.feature_setting());
         lines.insert(0, "# all builds of this machine may use the features then:".to_owned());
@@ -355,16 +362,12 @@ impl Subject<'_> {
     }
 
     fn mount_table(&self) -> Todo {
-        let shell = &self.snapshot.shell;
         if matches!(self.snapshot.table, Table::Mounted { .. }) {
             let why = "the table is mounted on this machine: the message is from another machine or a container, or no longer \
                        true";
             return Todo::new(why, Vec::new());
         }
-        let load = (self.snapshot.has_binfmt_misc != Some(true)).then(|| shell.as_root("modprobe binfmt_misc"));
-        let place = shell.quote_path(DIR.as_ref());
-        let mount = shell.as_root(format_args!("mount -t binfmt_misc binfmt_misc {place}"));
-        Todo::lines(load.into_iter().chain([mount]))
+        Todo::lines(mount_commands(self.snapshot))
     }
 
     /// Says whether Nix's settings have the path. One that they require and that is missing is a finding.
@@ -455,9 +458,11 @@ impl Subject<'_> {
         todo
     }
 
-    /// Fills the placeholders of a line. A line with a placeholder that has no value becomes a comment.
+    /// Fills the placeholders of a line, and writes it for the user's shell. A line with a placeholder that has no value
+    /// becomes a comment.
     fn command(&self, line: &str) -> String {
         let own = line.strip_prefix("binfmt-nix ").map(|words| self.read_command(words));
+        let own = own.or_else(|| Some(self.snapshot.shell.as_root(line.strip_prefix("sudo ")?)));
         let filled = self.fill(own.as_deref().unwrap_or(line));
         if filled.is_complete || filled.text.starts_with('#') { filled.text } else { format!("# {}", filled.text) }
     }

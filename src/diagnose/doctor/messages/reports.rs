@@ -11,7 +11,7 @@ use binfmt_magic::{Arch, Entry, EntryName, Recognition, Rule};
 
 use super::{Advice, Reading};
 use crate::binfmt::table::Table;
-use crate::diagnose::doctor::snapshot::{InterpreterFile, NixSnapshot, NixView, TrialRun};
+use crate::diagnose::doctor::snapshot::{Environment, InterpreterFile, NixSnapshot, NixView, TrialRun};
 use crate::diagnose::doctor::{Finding, Snapshot, run_checks};
 use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
@@ -87,7 +87,8 @@ fn fresh() -> Snapshot {
         restart: Some("sudo systemctl restart nix-daemon".into()),
         ..NixSnapshot::default()
     };
-    Snapshot { natives: ["x86_64", "i386"].into(), nix: Some(nix), ..Snapshot::default() }
+    let environment = Environment { has_kvm: true, ..Environment::default() };
+    Snapshot { natives: ["x86_64", "i386"].into(), environment, nix: Some(nix), ..Snapshot::default() }
 }
 
 /// The same machine after four systems were registered.
@@ -136,6 +137,7 @@ fn broken() -> Snapshot {
         }
     }
     snapshot.environment.wsl = true;
+    snapshot.environment.has_kvm = false;
     if let Some(nix) = &mut snapshot.nix {
         nix.machine = view("extra-platforms =\nmax-jobs = 0\nextra-sandbox-paths = /run/binfmt\n", &[]);
         nix.missing = ["/run/binfmt".to_owned()].into();

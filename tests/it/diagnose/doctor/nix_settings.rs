@@ -13,6 +13,7 @@ use crate::diagnose::doctor::reports::{finding, finding_ids, finds, registered_t
 use crate::diagnose::doctor::running_host::live;
 use crate::diagnose::situations::commands::paste;
 use crate::support::output::{Done, TOOL, tool};
+use crate::support::proposals::report_executed;
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 use crate::support::{Tree, settings_nix};
@@ -51,6 +52,7 @@ fn obey_and_diagnose(lines: &[&str], variables: &[(&str, &str)]) -> Done {
     let script = format!("{}\n{TOOL} doctor --json", lines.join("\n"));
     let mut command = Command::new("/bin/sh");
     command.args(["-ec", &script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    report_executed(&lines.join("\n"));
     command.envs(variables.iter().copied()).output().unwrap().into()
 }
 
@@ -110,6 +112,7 @@ fn a_file_that_includes_itself_is_found_and_repaired() {
     assert!(found["not_examined"].to_string().contains("signal: 11"), "{found:#}");
     let lines = repair_of(&found, "nix-rejects-settings").join("\n");
     assert_eq!(Done::from(Command::new("/bin/sh").args(["-ec", &lines]).output().unwrap()).code, Some(0));
+    report_executed(&lines);
     assert_eq!(fs::read_to_string(CONF).unwrap(), "a = b\n# !include nix.conf\n");
 }
 
@@ -316,6 +319,7 @@ fn an_ordinary_user_repairs_the_own_settings() {
     assert!(found["looked_at"].as_str().unwrap().contains("and those of "), "{found:#}");
     let done: Done = by_stranger("/bin/sh", &["-ec", lines[0]]).output().unwrap().into();
     done.exits(0);
+    report_executed(lines[0]);
     finds_with(by_stranger(TOOL, &["doctor", "--json"]), &[], &[]);
 }
 

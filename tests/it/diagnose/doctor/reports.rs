@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::support::output::{Done, TOOL};
+use crate::support::proposals::report_executed;
 use crate::support::tree::{BOOT, EMULATOR, OWN_CONF, RECEIPT};
 use crate::support::{Tree, qemu};
 
@@ -46,6 +47,7 @@ pub(crate) fn run_repair(tree: &Tree, finding: &Value, emulator: Option<&str>) {
         }
         let done = shell(&line);
         assert_eq!(done.code, Some(0), "{line}: {done:#?} ({:#?})", tree.table());
+        report_executed(&line);
     }
 }
 

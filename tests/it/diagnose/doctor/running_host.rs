@@ -16,6 +16,7 @@ use crate::binfmt::userns::{bind, memory};
 use crate::diagnose::doctor::reports::{finding, finding_ids};
 use crate::diagnose::situations::commands::paste;
 use crate::support::output::{Done, tool};
+use crate::support::proposals::report_executed;
 use crate::support::sandbox::with_all_users;
 use crate::support::table::line;
 use crate::support::{qemu, skip};
@@ -126,6 +127,7 @@ fn a_nix_daemon_with_old_settings_is_found() {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-ec", &repair]).env("BINFMT_NIX_TEST_ROLE", "service");
     assert!(shell.status().unwrap().success(), "{repair}");
+    report_executed(&repair);
     running.wait().unwrap();
     let find = || {
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());

@@ -8,6 +8,7 @@ use binfmt_magic::Arch;
 use crate::diagnose::explain::execve::judge::{mount_table, native};
 use crate::diagnose::explain::text::{explain, register_rule};
 use crate::support::emulators::outside;
+use crate::support::proposals::report_executed;
 use crate::support::skip;
 
 /// The start of a file of each kind that execve(2) rejects, with its word in JSON.
@@ -125,6 +126,7 @@ fn repairs_of_scripts_make_them_run() {
         };
         let done = Command::new("sh").args(["-c", repair.as_str().unwrap()]).output().unwrap();
         assert!(done.status.success(), "{repair}: {done:?}");
+        report_executed(repair.as_str().unwrap());
         if name == "unix" {
             assert_eq!(done.stdout, b"works\n");
             continue;

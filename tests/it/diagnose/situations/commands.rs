@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Machine, Situation, ids, verdict};
 use crate::diagnose::situations::systemctl;
 use crate::support::output::{Done, TOOL};
+use crate::support::proposals::report_executed;
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::ROOT;
 use crate::support::{Tree, qemu};
@@ -244,6 +245,12 @@ pub(crate) fn paste(line: &str) -> Done {
     let code = line.split_once("    # ").map_or(line, |(code, _)| code);
     let is_word = |word: &&&str| code.split(|c: char| c != '_' && !c.is_alphanumeric()).any(|found| found == **word);
     assert_eq!(placeholders.iter().find(is_word), None, "{line}");
+    report_executed(line);
+    shell(line)
+}
+
+/// Runs a line that no output proposes.
+pub(super) fn shell(line: &str) -> Done {
     let bin = Path::new(TOOL).parent().unwrap().display();
     let mut command = Command::new("/bin/sh");
     let path = format!("{}:{bin}:/usr/sbin:/usr/bin:/sbin:/bin", stand_ins().display());

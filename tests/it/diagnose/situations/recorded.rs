@@ -13,26 +13,23 @@ use std::path::Path;
 use binfmt_magic::Arch;
 
 use super::Machine;
-use super::commands::paste;
+use super::commands::{paste, shell};
 use super::live::machine;
 use crate::support::sandbox::SCRATCH;
 
-/// Starts of commands that are not run here, and why.
+/// Starts of commands that are not run here, and where they are. `tests/proposals.txt` has the scripts.
 const ELSEWHERE: [(&str, &str); 14] = [
     ("nix build ", "needs Nix: `tests/e2e/proof.sh` runs such a line of the README"),
     ("nix-build ", "needs Nix: `tests/e2e/proof.sh` runs such a line of the README"),
-    ("env -u NIX_REMOTE nix-build ", "needs Nix, and a directory to build"),
-    ("nix-store --query ", "needs the derivation of the message"),
-    ("nix --extra-experimental-features ", "needs Nix: `tests/e2e/nix.sh` runs `show-config`"),
-    (
-        "binfmt-nix register aarch64 --qemu-version latest",
-        "downloads: `tests/e2e/sources.sh` runs `run --qemu-version latest`",
-    ),
-    ("docker buildx ", "needs Docker"),
-    ("sudo apt-get install ", "downloads from Debian"),
-    ("mmdebstrap ", "needs mmdebstrap, and downloads from Debian"),
-    ("ls -l /dev/kvm", "shows whether the machine has KVM"),
-    ("sudo fuser ", "shows the users of a directory of the message, if there are any"),
+    ("env -u NIX_REMOTE nix-build ", "needs Nix: `tests/e2e/doctor.sh`"),
+    ("nix-store --query ", "needs Nix: `tests/e2e/doctor.sh`"),
+    ("nix --extra-experimental-features ", "needs Nix: `tests/e2e/doctor.sh`"),
+    ("binfmt-nix register aarch64 --qemu-version latest", "downloads: `tests/e2e/sources.sh`"),
+    ("docker buildx ", "needs Docker: `tests/machines/rows/trixie-commands.sh`"),
+    ("apt-get install ", "needs a mirror of Debian: `tests/machines/rows/trixie-commands.sh`"),
+    ("mmdebstrap ", "needs a mirror of Debian: `tests/machines/rows/trixie-commands.sh`"),
+    ("ls -l /dev/kvm", "needs KVM: `tests/machines/rows/trixie-commands.sh`"),
+    ("fuser ", "needs a file system in use: `tests/machines/rows/trixie-commands.sh`"),
     ("ssh://HOST ", "a line of a file, not a command"),
     ("max-jobs = auto", "a line of nix.conf on another machine: `nix_settings.rs` tests it here"),
     ("extra-system-features = ", "a line of nix.conf: `tests/it/nix/features.rs`"),
@@ -88,15 +85,17 @@ fn is_query(command: &str) -> bool {
         .any(|name| command.starts_with(&format!("binfmt-nix {name}")))
 }
 
-/// The commands of the records for the machine of this name.
-fn recorded(machine: &str) -> BTreeSet<String> {
+/// The commands of the records for the machine of this name: those of each answer belong together, in their order.
+fn recorded(machine: &str) -> BTreeSet<Vec<String>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/messages");
     let texts = ["nix.txt", "others.txt", "languages.txt"].map(|name| fs::read_to_string(dir.join(name)).unwrap());
     let mut commands = BTreeSet::new();
-    for record in texts.iter().flat_map(|text| text.split("\n\n")) {
-        let lines = record.lines().skip_while(|line| !line.starts_with(&format!("{machine}: "))).skip(1);
-        let proposed = lines.map_while(|line| line.strip_prefix("    "));
-        commands.extend(proposed.flat_map(commands_in).map(|command| with_values(&command)));
+    let head = format!("\n{machine}: ");
+    // What a comment names does not depend on the state of the machine: the other machines execute it.
+    let is_fit = |line: &&str| machine != "broken" || !line.starts_with('#');
+    for answer in texts.iter().flat_map(|text| text.split(&head).skip(1)) {
+        let proposed = answer.lines().skip(1).map_while(|line| line.strip_prefix("    "));
+        commands.insert(proposed.filter(is_fit).flat_map(commands_in).map(|command| with_values(&command)).collect());
     }
     commands
 }
@@ -110,6 +109,7 @@ fn with_files() -> Machine {
         ("/etc/nix/nix.conf", settings),
         ("/home/user/.config/nix/nix.conf", "extra-substituters: https://example.cachix.org\n"),
         ("/etc/binfmt.d/x.conf", "# ../x\n"),
+        ("/init", "#!/bin/sh\n"),
     ] {
         let path = Path::new(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -128,32 +128,41 @@ fn check_commands(name: &str, setup: &[&str]) {
     let make = || {
         let machine = with_files();
         for line in setup {
-            drop(paste(line).exits(0));
+            drop(shell(line).exits(0));
         }
         machine
     };
-    let commands = recorded(name);
-    assert!(commands.len() > 20, "{commands:#?}");
-    let is_elsewhere = |command: &&String| {
-        let program = command.strip_prefix("sudo ").unwrap_or(command);
-        ELSEWHERE.iter().any(|(start, _)| command.starts_with(start) || program.starts_with(start))
-    };
     // Only a machine with an entry prints the messages of these.
-    let needs_entry =
-        |command: &&String| command.starts_with("QEMU_") || command.ends_with("/binfmt_misc/qemu-aarch64");
-    let here = commands.iter().filter(|command| !is_elsewhere(command));
-    let here = here.filter(|command| !(setup.is_empty() && needs_entry(command)));
-    let (queries, changes): (Vec<_>, Vec<_>) = here.partition(|command| is_query(command));
+    let needs_entry = |command: &str| command.starts_with("QEMU_") || command.ends_with("/binfmt_misc/qemu-aarch64");
+    let is_here = |command: &String| !(is_elsewhere(command) || setup.is_empty() && needs_entry(command));
+    let of_here = |commands: Vec<String>| -> Vec<String> { commands.into_iter().filter(is_here).collect() };
+    let answers: BTreeSet<Vec<String>> = recorded(name).into_iter().map(of_here).collect();
+    assert!(answers.len() > 10, "{answers:#?}");
+    let is_read_only = |commands: &Vec<String>| commands.iter().all(|command| is_query(command));
+    let (queries, changes): (Vec<_>, Vec<_>) = answers.into_iter().partition(is_read_only);
     let machine = make();
-    for command in queries {
-        drop(paste(command).exits_with(&[0, 3]));
+    for command in queries.iter().flatten() {
+        check_command(command);
     }
     machine.discard();
-    for command in changes {
+    for commands in changes {
         let machine = make();
-        drop(paste(command).exits(0));
+        for command in &commands {
+            check_command(command);
+        }
         machine.discard();
     }
+}
+
+fn is_elsewhere(command: &str) -> bool {
+    let program = command.strip_prefix("sudo ").unwrap_or(command);
+    ELSEWHERE.iter().any(|(start, _)| command.starts_with(start) || program.starts_with(start))
+}
+
+#[track_caller]
+fn check_command(command: &str) {
+    let expected: &[i32] = if is_query(command) { &[0, 3] } else { &[0] };
+    drop(paste(command).exits_with(expected));
 }
 
 #[sandboxed]
@@ -164,4 +173,17 @@ fn proposals_for_messages_run_where_nothing_is_registered() {
 #[sandboxed]
 fn proposals_for_messages_run_where_a_system_works() {
     check_commands("works", &["sudo binfmt-nix register aarch64"]);
+}
+
+/// The table is switched off, WSL's entry is gone, and Nix has settings with which it builds nothing.
+#[sandboxed]
+fn proposals_for_messages_run_where_things_are_broken() {
+    check_commands(
+        "broken",
+        &[
+            "sudo binfmt-nix register aarch64",
+            "echo 0 > /proc/sys/fs/binfmt_misc/status",
+            "sed -i '1i extra-platforms =\\nmax-jobs = 0\\nextra-sandbox-paths = /run/binfmt' /etc/nix/nix.conf",
+        ],
+    );
 }

@@ -20,8 +20,12 @@ pub(super) const KNOWN: &[KnownMessage] = &[
     KnownMessage {
         id: "image-missing",
         printed_by: "docker and podman",
-        // docker-library/mysql#698, docker-library/hello-world#39.
-        patterns: &["no matching manifest for <wanted>", "no image found in…for architecture '<wanted>'"],
+        // docker-library/mysql#698, docker-library/hello-world#39; docker 26 for an image of one platform (recorded).
+        patterns: &[
+            "was found but does not match the specified platform: wanted <wanted>, actual",
+            "no matching manifest for <wanted>",
+            "no image found in…for architecture '<wanted>'",
+        ],
         meaning: "there is no image for {wanted}. An emulator does not help: it runs an image of another system that \
                   exists. Without --platform the engine asks for the system of its own machine",
         remedy: Remedy::Lines(&[

@@ -127,7 +127,8 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         patterns: &["<file>: rule name '<name>' is not valid, refusing", "rule name '<name>' is not valid, refusing"],
         meaning: "a line in binfmt.d has a name that cannot be that of a file, so systemd-binfmt skipped it: perhaps the file \
                   is not for systemd (Debian's format files in /usr/share/binfmts are for update-binfmts)",
-        remedy: Remedy::Lines(&["grep -rn -- {name} /etc/binfmt.d /usr/lib/binfmt.d /run/binfmt.d"]),
+        // grep(1) fails for a directory that is missing, as /run/binfmt.d is on most machines.
+        remedy: Remedy::Lines(&["grep -rn -- {name} /etc/binfmt.d /usr/lib/binfmt.d"]),
         ..KnownMessage::EMPTY
     },
     KnownMessage {

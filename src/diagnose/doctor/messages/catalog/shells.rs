@@ -50,6 +50,19 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         ..KnownMessage::EMPTY
     },
     KnownMessage {
+        id: "mmdebstrap-arch-test",
+        printed_by: "mmdebstrap",
+        of_machine: true,
+        // mmdebstrap 1.5.7, `check/qemu`: it does not start without arch-test, whatever the kernel's table has.
+        patterns: &["install arch-test for foreign architecture support"],
+        meaning: "mmdebstrap asks arch-test whether programs of the other system run, and arch-test is not installed",
+        remedy: Remedy::Lines(&[
+            "sudo apt-get install arch-test",
+            "# or skip the check, which is about arch-test and not about the kernel: mmdebstrap --skip=check/qemu",
+        ]),
+        ..KnownMessage::EMPTY
+    },
+    KnownMessage {
         id: "bootstrap-cannot-run",
         printed_by: "debootstrap and arch-test",
         // debootstrap 1.0.128; RPi-Distro/pi-gen#133, #603, #925, #567.
