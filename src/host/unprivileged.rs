@@ -1,4 +1,4 @@
-//! The user `nobody`, who owns nothing. Root starts a program as this user if another user may control it, as the
+//! The user `nobody`, which owns nothing. Root starts a program as this user if another user may control it, as the
 //! interpreter of an entry that this tool did not make.
 
 use std::fs::File;
