@@ -22,10 +22,11 @@ is_unregistered() { [ ! -e "$table/qemu-aarch64" ] && ! runs 2>/dev/null; }
 list_files() {
     local dir changing=()
     for dir in /root /tmp /var/tmp /var/log /var/cache /var/spool /var/lib/systemd /var/lib/urandom /usr/lib/rc/cache \
-        /var/lib/dpkg /nix /home/user/build /home/user/.cache; do
+        /var/lib/dpkg /var/overlay /nix /home/user/build /home/user/.cache; do
         changing+=(-path "$dir" -o)
     done
     # Times and sizes of directories are not compared, nor the files that a boot, dpkg and Nix's builds write.
+    # Nor is the upper layer of an overlay, which keeps copies of what was changed back.
     find / /etc -xdev \( "${changing[@]}" -false \) -prune -o -type d -printf '%p d %m %u\n' -o -printf '%p %y %m %u %s %l\n' |
         grep -vE '^/etc/(mtab|adjtime|resolv.conf) ' | sort -u
 }
