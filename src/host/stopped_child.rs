@@ -40,18 +40,20 @@ pub struct StoppedChild {
 impl StoppedChild {
     /// Starts `program`, which runs until its first write to stdout.
     pub fn spawn(program: &Path, args: &[&OsStr], arg0: Option<&str>) -> io::Result<Self> {
-        Self::spawn_command(clean_command(program).args(args), arg0)
+        Self::spawn_command(clean_command(program).args(args), arg0, Command::spawn)
     }
 
     /// Like [`StoppedChild::spawn`], but root starts the program as `nobody`: the kernel may start an interpreter for it
     /// that another user controls.
     pub fn spawn_as_nobody(program: &Path, arg0: Option<&str>) -> io::Result<Self> {
-        let mut command = clean_command(program);
-        unprivileged::start_as_nobody(&mut command);
-        Self::spawn_command(&mut command, arg0)
+        Self::spawn_command(&mut clean_command(program), arg0, unprivileged::spawn_as_nobody)
     }
 
-    fn spawn_command(command: &mut Command, arg0: Option<&str>) -> io::Result<Self> {
+    fn spawn_command(
+        command: &mut Command,
+        arg0: Option<&str>,
+        start: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let filler_size = fill_pipe(&write)?;
         let stderr = create_scratch()?;
@@ -59,7 +61,7 @@ impl StoppedChild {
         if let Some(arg0) = arg0 {
             command.arg0(arg0);
         }
-        let child = command.spawn()?;
+        let child = start(command)?;
         Ok(Self { child, output: File::from(read), filler_size, stderr })
     }
 

@@ -5,13 +5,17 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread;
 
 use nix::sys::prctl::{set_dumpable, set_keepcaps};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
 
 use super::{Host, memfd, trust};
 
@@ -40,12 +44,23 @@ pub fn become_nobody() -> nix::Result<()> {
     setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid))
 }
 
-/// Lets `command` start its program as `nobody`, if this process has to.
-pub(super) fn start_as_nobody(command: &mut Command) {
-    if is_available() {
-        // The standard library also gives up all groups of root.
-        command.uid(NOBODY_ID).gid(NOBODY_ID);
+/// Starts the program of `command` as `nobody`, if this process has to. A thread changes its user and starts it. If `Command`
+/// changed the user, it would call execvp(3), and that of glibc lets a shell read what the kernel refuses (ENOEXEC).
+pub(super) fn spawn_as_nobody(command: &mut Command) -> io::Result<Child> {
+    if !is_available() {
+        return command.spawn();
     }
+    let start = || {
+        set_thread_groups(&[])?;
+        let (uid, gid) = (rustix::fs::Uid::from_raw(NOBODY_ID), rustix::fs::Gid::from_raw(NOBODY_ID));
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)?;
+        command.spawn()
+    };
+    thread::scope(|scope| {
+        let started = thread::Builder::new().spawn_scoped(scope, start)?;
+        started.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// Changes this process to `nobody`, and keeps its capabilities until the next execve(2). So it can make namespaces for

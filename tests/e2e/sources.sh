@@ -15,6 +15,7 @@ sources() {
     sed -n 's/^note: Debian/        | Debian/p; s/^error: /        | /p' "$home/said"
     rm -rf /home/joe/.cache "$home/moved"
     check "register --qemu-version latest: the same" registers_latest
+    rm -f "$home/moved"
     check "run --offline with an empty cache: exits 1 without a request" offline_without_anything
     check "run: fills the cache" emulated
     rm -f "$home/moved"
