@@ -29,12 +29,6 @@ END
 runs
 END
     nothing_is_left
-    shut_down
-    boot 4
-    guest "after a reboot nothing is registered" <<'END'
-is_unregistered
-END
-    shut_down
 }
 
 restart_systemd_binfmt() {
@@ -55,6 +49,12 @@ is_unregistered
 list_files > /root/after
 diff /root/before /root/after
 END
+    shut_down
+    boot 4
+    guest "after a reboot nothing is registered" <<'END'
+is_unregistered
+END
+    shut_down
 }
 
 # Nix builds through its daemon, which a user asks.
@@ -131,10 +131,4 @@ runs
 builds_as_user
 END
     nothing_is_left
-    shut_down
-    boot 4
-    guest "after a reboot nothing is registered" <<'END'
-is_unregistered
-END
-    shut_down
 }
