@@ -72,8 +72,6 @@ grep '^mmdebstrap-check' /tmp/advice
 proposes "$tool register aarch64"
 register
 make
-advise /tmp/message
-proposes 'apt-get install arch-test'
 END
     commands "umount: the users of a file system" <<'END'
 mkdir -p /mnt/busy
