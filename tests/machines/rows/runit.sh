@@ -3,10 +3,11 @@ packages=(runit-init runit initscripts udev kmod iproute2 ca-certificates linux-
     procps netbase zstd util-linux)
 
 start_agent_at_boot() {
-    mkdir -p "$1/etc/sv/agent" "$1/etc/service"
+    mkdir -p "$1/etc/sv/agent"
     printf '#!/bin/sh\nexec /usr/lib/tests/agent\n' > "$1/etc/sv/agent/run"
     chmod 755 "$1/etc/sv/agent/run"
-    ln -s /etc/sv/agent "$1/etc/service/agent"
+    # /etc/service leads to it by absolute links.
+    ln -s /etc/sv/agent "$1/etc/runit/runsvdir/default/agent"
 }
 
 checks() { survives_reboots; }
