@@ -123,10 +123,10 @@ impl Apply<'_> {
             Artifact::Interpreter { path: recorded, sha256, seal, .. } if *recorded == path => Some((sha256, seal)),
             _ => None,
         });
-        for (sha256, seal) in recorded {
-            if seal.as_ref() != Some(&version.stamp)
-                && Sha256::of_reader(&mut &file).map_err(io_error("read", &path))? != *sha256
-            {
+        let mut unsealed = recorded.filter(|(_, seal)| seal.as_ref() != Some(&version.stamp)).peekable();
+        if unsealed.peek().is_some() {
+            let actual = Sha256::of_reader(&mut &file).map_err(io_error("read", &path))?;
+            if unsealed.any(|(sha256, _)| *sha256 != actual) {
                 let (binary, path) = (paths::emulator_name(arch), self.host.real_path(&path));
                 return Err(Error::Unfit {
                     path,
