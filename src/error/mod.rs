@@ -224,4 +224,12 @@ impl Error {
         let path = path.to_owned();
         Self::Io { what, path, source }
     }
+
+    /// Makes an error of copying a file: of its destination, if only writing fails with it, otherwise of its source.
+    pub fn copy(from: &Path, to: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::io("write", to, source),
+            _ => Self::io("copy", from, source),
+        }
+    }
 }

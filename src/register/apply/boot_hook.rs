@@ -19,9 +19,10 @@ impl Apply<'_> {
         let own_path = host::env::own_path();
         let mut staged = self.host.stage_file(dir)?;
         let mut source = host::env::open_own_program().map_err(io_error("read", &own_path))?;
-        std::io::copy(&mut source, staged.file()).map_err(io_error("copy", &own_path))?;
-        let ready = staged.into_program().map_err(io_error("write", &self.host.real_path(path)))?;
-        let sha256 = Sha256::of_reader(&mut ready.file()).map_err(io_error("read", &self.host.real_path(path)))?;
+        let real_path = self.host.real_path(path);
+        std::io::copy(&mut source, staged.file()).map_err(|e| Error::copy(&own_path, &real_path, e))?;
+        let ready = staged.into_program().map_err(io_error("write", &real_path))?;
+        let sha256 = Sha256::of_reader(&mut ready.file()).map_err(io_error("read", &real_path))?;
         if sha256 != expected {
             return Err(Error::Digest { what: own_path.as_text(), actual: sha256, expected });
         }

@@ -61,7 +61,8 @@ impl Apply<'_> {
         let mut staged = self.host.stage_file(Path::new(paths::EMULATOR_DIR))?;
         let (mut source, expected) = (&validated.file, validated.sha256);
         source.rewind().map_err(io_error("read", from))?;
-        host::regular_file::copy_program(source, staged.file()).map_err(io_error("copy", from))?;
+        let real_path = self.host.real_path(&paths::interpreter_path(arch));
+        host::regular_file::copy_program(source, staged.file()).map_err(|e| Error::copy(from, &real_path, e))?;
         self.stage_verified(arch, staged, expected, from)
     }
 

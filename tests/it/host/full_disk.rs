@@ -21,7 +21,10 @@ fn register_with_limits(what: &str, limits: impl Iterator<Item = String>, prepar
         tree.limit("size=0,nr_inodes=0");
         if done.err.contains("error:") {
             failed += 1;
-            let done = done.exits(1).says("No space left on device").says("free some space");
+            // The full file system, and not that of the source.
+            let hint =
+                format!("free some space on the file system of {}", tree.path("usr").parent().unwrap().display());
+            let done = done.exits(1).says("No space left on device").says(&hint);
             let differences = before.unrestored_in(&tree);
             if !differences.is_empty() {
                 wrong.push(format!("with {options}: {}{differences}", done.err));
