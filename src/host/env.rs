@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+use nix::sys::personality::{self, Persona};
+
 use super::FileId;
 
 /// Returns the identity of the program file of this process.
@@ -74,6 +77,14 @@ pub fn effective_ids() -> (u32, u32) {
     (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
 }
 
+/// Whether the kernel refuses the personality PER_LINUX32, as on an arm64 processor without AArch32 (`arm64_personality`,
+/// 6.12). A personality is one of a thread, so this one ends with its thread.
+pub fn refuses_personality_32() -> bool {
+    const PER_LINUX32: i32 = 8;
+    let request = || personality::set(Persona::from_bits_retain(PER_LINUX32));
+    std::thread::spawn(request).join().is_ok_and(|result| result == Err(Errno::EINVAL))
+}
+
 /// Returns the absolute path of the running program, for commands that users copy.
 pub fn own_path() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("binfmt-nix"))
@@ -109,4 +120,16 @@ pub fn kernel_release() -> (String, (u32, u32)) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     (uname.machine().to_string_lossy().into_owned(), version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asks_for_the_32_bit_personality_without_a_change() {
+        let before = personality::get();
+        assert!(!refuses_personality_32());
+        assert_eq!(personality::get(), before);
+    }
 }

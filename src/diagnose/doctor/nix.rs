@@ -218,20 +218,18 @@ fn check_caller_overrides(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences.collect()
 }
 
-/// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for armv5tel, armv6l and armv7l on any host
-/// and fails if the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid
-/// argument"; nixpkgs#171297). No test machine is like that: tested on facts.
+/// An arm64 processor without AArch32: Nix sets the personality PER_LINUX32 for these systems on any host and fails if
+/// the kernel refuses, whatever is registered (NixOS/nix#2595: "cannot set 32-bit personality: Invalid argument";
+/// nixpkgs#171297). `register` does not configure Nix for them.
+const PERSONALITIES_32: [&str; 3] = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"];
+
 fn check_no_aarch32(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) =
-        snapshot.nix.as_ref().filter(|_| snapshot.machine == "aarch64" && !snapshot.natives.contains("arm"))
-    else {
+    let Some(nix) = snapshot.nix.as_ref().filter(|_| snapshot.environment.refuses_personality_32) else {
         return Vec::new();
     };
     let platforms = snapshot.extra_platforms(nix);
-    let unsupported: Vec<&str> = ["armv7l-linux", "armv6l-linux", "armv5tel-linux"]
-        .into_iter()
-        .filter(|s| platforms.iter().any(|p| p == s))
-        .collect();
+    let is_accepted = |system: &&str| platforms.iter().any(|platform| platform == system);
+    let unsupported: Vec<&str> = PERSONALITIES_32.into_iter().filter(is_accepted).collect();
     if unsupported.is_empty() {
         return Vec::new();
     }
@@ -239,28 +237,69 @@ fn check_no_aarch32(snapshot: &Snapshot) -> Vec<Occurrence> {
     let why = "Nix first requests a 32-bit personality, which the arm64 kernel refuses here (\"cannot set \
                32-bit personality\"): no emulator is ever started";
     let occurrence = Occurrence { systems: vec!["arm"], ..Occurrence::general(what, why) };
-    vec![
-        occurrence
-            .with_repair(snapshot.shell.tool_command("unregister arm"))
-            .with_repair("# then build it on x86_64, where emulation works, or as a cross build"),
-    ]
+    let known = snapshot.registered_systems().find(|(arch, system)| arch.target == "arm" && system.configures_nix());
+    let occurrence = match known {
+        Some((arch, _)) if !nix.left_alone => occurrence.with_repair(snapshot.shell.register_command(arch)),
+        _ => without_platforms(&ExaminedSettings::of_machine(snapshot, nix), occurrence, &unsupported),
+    };
+    vec![occurrence.with_repair("# then build it on x86_64, where emulation works, or as a cross build")]
+}
+
+/// Adds the command that removes these systems from the first line that names one of them.
+fn without_platforms(settings: &ExaminedSettings, occurrence: Occurrence, systems: &[&str]) -> Occurrence {
+    let lines = settings.view.settings.effective_lines(PLATFORMS).1;
+    let naming = lines.into_iter().find(|line| line.words.iter().any(|word| systems.contains(&word.as_str())));
+    match naming {
+        Some(line) => {
+            let script = format!(r"s/[[:blank:]]\({}\)\>//g", systems.join(r"\|"));
+            let by_hand = format!("remove {}", systems.join(" "));
+            settings.with_edit(occurrence, (&line.file, line.number), &script, &by_hand)
+        }
+        None => settings.with_unknown_place(occurrence, "extra-platforms"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::diagnose::doctor::run_checks;
+    use std::path::Path;
+
+    use crate::diagnose::doctor::snapshot::Environment;
     use crate::nix::config_show::NixConfig;
+    use crate::nix::settings::Settings;
+    use crate::register::receipt::System;
 
     #[test]
     fn reports_armv7l_on_arm64_without_a_32_bit_mode() {
         let config = NixConfig { extra_platforms: vec!["armv7l-linux".into()], ..NixConfig::default() };
         let machine = NixView { effective: Some(config), ..NixView::default() };
         let nix = NixSnapshot { machine, ..NixSnapshot::default() };
-        let mut snapshot = Snapshot { machine: "aarch64".into(), nix: Some(nix), ..Snapshot::default() };
-        let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
-        assert!(ids(&snapshot).contains(&"no-aarch32"));
-        snapshot.natives.insert("arm");
-        assert!(ids(&snapshot).is_empty());
+        let environment = Environment { refuses_personality_32: true, ..Environment::default() };
+        let mut snapshot = Snapshot { machine: "aarch64".into(), environment, nix: Some(nix), ..Snapshot::default() };
+        let repair = |snapshot: &Snapshot| {
+            let findings = run_checks(snapshot).into_iter();
+            findings.filter(|finding| finding.id == "no-aarch32").flat_map(|finding| finding.occurrence.repair).next()
+        };
+        // A line of the user.
+        let open = |_: &Path| Some("extra-extra-platforms = i686-linux armv7l-linux\n".to_owned());
+        let settings = Settings::read_files("/etc/nix/nix.conf".as_ref(), &open);
+        snapshot.nix.as_mut().into_iter().for_each(|nix| nix.machine.settings = settings.clone());
+        assert!(repair(&snapshot).unwrap_or_default().contains(r"sed -i '1s/[[:blank:]]\(armv7l-linux\)\>//g'"));
+        // Registered by an earlier version, which configured Nix.
+        let system = System {
+            entry: "qemu-arm".into(),
+            interpreter: "/qemu-arm".into(),
+            qemu: "10.0.13".into(),
+            source: "this system".into(),
+            adopted: false,
+            nix: NixUse::Configured,
+            proven: true,
+            nix_build: None,
+        };
+        snapshot.registered.insert("arm".into(), system);
+        assert!(repair(&snapshot).unwrap_or_default().ends_with("register arm"));
+        snapshot.environment.refuses_personality_32 = false;
+        assert_eq!(repair(&snapshot), None);
     }
 }

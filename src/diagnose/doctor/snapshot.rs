@@ -95,6 +95,8 @@ pub struct Environment {
     pub selinux: Selinux,
     /// Whether this program itself runs through an emulator.
     pub emulated: bool,
+    /// Whether the kernel refuses the 32-bit personality that Nix requests before it builds for 32-bit ARM.
+    pub refuses_personality_32: bool,
     /// Whether the machine has /dev/kvm.
     pub has_kvm: bool,
     /// Whether the namespaces that Nix's sandbox needs can be created; `None` if it was not tried.

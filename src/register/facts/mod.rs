@@ -49,6 +49,8 @@ pub struct Facts {
     root: PathBuf,
     /// Machine name of the host, as `uname -m` prints it.
     pub machine: String,
+    /// Whether the kernel refuses the 32-bit personality that Nix requests before it builds for 32-bit ARM.
+    pub refuses_personality_32: bool,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
     /// Whether this is a user namespace other than the machine's initial one. Entries are visible only in their own
@@ -137,6 +139,7 @@ impl Facts {
             shell: Shell::for_host(host),
             is_table_read_only: table::is_read_only(host, &table),
             harmful_entries: harm::find_harmful_entries(&table, &machine),
+            refuses_personality_32: host.is_live() && host::env::refuses_personality_32(),
             machine,
             kernel,
             table,
@@ -329,6 +332,8 @@ impl Facts {
             hook: None,
             root: PathBuf::from("/"),
             machine: machine.to_owned(),
+            // No system runs natively below, so arm does not.
+            refuses_personality_32: machine == "aarch64",
             kernel: (6, 12),
             in_user_namespace: false,
             shared_table: None,

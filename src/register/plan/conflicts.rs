@@ -129,7 +129,7 @@ pub(super) fn use_existing_entry(
         qemu: version.map(ToString::to_string).unwrap_or_default(),
         source: "this system".into(),
         adopted: true,
-        nix: nix::choose_nix_use(request, facts, known),
+        nix: nix::choose_nix_use(request, facts, arch, known),
         proven: already && known.is_some_and(|system| system.proven),
         nix_build: known.filter(|_| already).and_then(|system| system.nix_build.clone()),
     };

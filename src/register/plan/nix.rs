@@ -26,9 +26,17 @@ pub(super) fn needs_nix_config(request: &RegisterRequest, facts: &Facts) -> bool
     }
 }
 
-/// Decides whether Nix is configured for a system. A system for which it was configured before stays configured.
-pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, known: Option<&System>) -> NixUse {
+/// Whether Nix on this host fails each build for a system, regardless of emulation: before a builder for 32-bit ARM
+/// starts, Nix requests the personality PER_LINUX32 (2.36, `setPersonality`).
+fn is_refused_by_nix(facts: &Facts, arch: &Arch) -> bool {
+    facts.refuses_personality_32 && arch.target == "arm"
+}
+
+/// Decides whether Nix is configured for a system. A system for which it was configured before stays configured, unless
+/// Nix cannot build for it.
+pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, arch: &Arch, known: Option<&System>) -> NixUse {
     match request.nix {
+        _ if is_refused_by_nix(facts, arch) => NixUse::Declined,
         _ if needs_nix_config(request, facts) || known.is_some_and(System::configures_nix) => NixUse::Configured,
         NixChoice::No => NixUse::Declined,
         NixChoice::Auto | NixChoice::Yes => NixUse::Absent,
@@ -43,10 +51,16 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     if !needs_nix_config(request, facts) || groups.systems.is_empty() {
         return Ok(());
     }
+    let refused = groups.systems.iter().filter(|plan| is_refused_by_nix(facts, plan.arch));
+    let refused: Vec<String> = refused.map(|plan| describe_refusal(plan.arch)).collect();
+    groups.notes.extend(refused);
     let system_plan =
         groups.systems.iter().filter_map(|plan| Some((plan.arch.target.to_owned(), plan.system.clone()?)));
     let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(system_plan).collect();
     let guests = list_guests(&systems);
+    if guests.is_empty() && facts.receipt.systems.values().all(|system| !system.configures_nix()) {
+        return Ok(());
+    }
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
         groups.findings.extend(manual_nix_lines(facts, &guests, why));
         return Ok(());
@@ -67,6 +81,15 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     Ok(())
 }
 
+fn describe_refusal(arch: &Arch) -> String {
+    format!(
+        "{}: its programs run, but Nix is not configured for it: this kernel or processor has no 32-bit mode, \
+         which Nix requests before each build for {}",
+        arch.target,
+        arch.nix_systems.first().unwrap_or(&arch.target)
+    )
+}
+
 /// Describes what the features of the requested systems change for other systems; `None` if these systems need none.
 fn describe_features(groups: &StepGroups) -> Option<String> {
     let systems: Vec<&str> = groups.systems.iter().flat_map(|plan| plan.arch.nix_systems).copied().collect();
@@ -84,7 +107,7 @@ fn describe_features(groups: &StepGroups) -> Option<String> {
 /// nothing if Nix is already configured for all systems.
 fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String> {
     let systems: Vec<&str> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    if facts.nix.answer.as_ref().is_some_and(|answer| answer.is_complete_for(&systems)) {
+    if systems.is_empty() || facts.nix.answer.as_ref().is_some_and(|answer| answer.is_complete_for(&systems)) {
         return Vec::new();
     }
     let path = facts.nix.conf.as_text();

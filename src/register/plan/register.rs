@@ -147,7 +147,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         qemu: choice.version.to_string(),
         source: choice.source,
         adopted: false,
-        nix: nix::choose_nix_use(request, facts, known),
+        nix: nix::choose_nix_use(request, facts, arch, known),
         proven: is_up_to_date && known.is_some_and(|system| system.proven),
         nix_build: known.filter(|_| is_up_to_date).and_then(|system| system.nix_build.clone()),
     };

@@ -10,6 +10,7 @@ use crate::qemu::obtain::source::Source;
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::qemu::version_query::VersionQuery;
 use crate::register::facts::Facts;
+use crate::register::receipt::NixUse;
 use crate::register::request::{NixChoice, RegisterRequest};
 use crate::ui::Ui;
 
@@ -107,6 +108,29 @@ fn an_arm64_machine_emulates_x86() {
     );
     assert!(plan.steps.iter().any(|step| matches!(step, Step::AddInclude(_))));
     assert!(plan.findings.is_empty() && !plan.notes.iter().any(|note| note.contains("features per system")));
+}
+
+/// Nix fails each build for 32-bit ARM on an arm64 processor without AArch32: `tests/machines` has such a machine.
+#[test]
+fn nix_is_not_configured_for_builds_that_the_processor_refuses() {
+    let plan = plan_on("aarch64", &["arm"]);
+    let is_of_nix = |step: &Step| {
+        matches!(step, Step::AddInclude(_) | Step::RestartNixDaemon)
+            || matches!(step, Step::WriteFile { path, .. } if path.to_str() == Some(NIX_OWN_CONF))
+    };
+    let systems = |plan: &Plan| plan.systems.iter().filter_map(|plan| plan.system.clone()).collect::<Vec<_>>();
+    assert!(plan.steps.iter().any(|step| matches!(step, Step::AddEntry { .. })));
+    assert!(!plan.steps.iter().any(is_of_nix), "{:?}", plan.steps);
+    assert!(systems(&plan).iter().all(|system| system.nix == NixUse::Declined));
+    assert!(plan.notes.iter().any(|note| note.starts_with("arm: ") && note.contains("no 32-bit mode")));
+    let plan = plan_on("aarch64", &["arm", "x86_64"]);
+    let settings = plan.steps.iter().find_map(|step| match step {
+        Step::WriteFile { text, .. } if is_of_nix(step) => Some(String::from_utf8_lossy(text)),
+        _ => None,
+    });
+    assert!(settings.is_some_and(|text| text.contains("x86_64-linux") && !text.contains("armv7l-linux")));
+    // 32-bit ARM needs no such mode on other machines.
+    assert!(systems(&plan_on("x86_64", &["arm"])).iter().all(|system| system.nix == NixUse::Configured));
 }
 
 /// The lines for other hosts offer x86 without kvm and without features of the host's processor.

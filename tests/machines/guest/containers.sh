@@ -61,6 +61,12 @@ box_podman_rootless() {
         podman --cgroup-manager=cgroupfs run --rm --network none --rootfs "$base/podman_rootless" "${shell[@]}"
 }
 
+# An image of the box. Docker has a service of root only.
+box_docker() {
+    docker image inspect box > /dev/null 2>&1 || tar -C "$base/root" -c . | docker import - box
+    docker run --rm --network none "$@" box "${shell[@]}"
+}
+
 # said REGEX...: the last box said all of this.
 said() {
     local regex

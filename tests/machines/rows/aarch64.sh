@@ -1,68 +1,16 @@
-# Linux 6.12 on aarch64 with BusyBox's init: x86_64, i386, riscv64, arm without emulation, reboots, undo; tests of magic
+# Debian trixie (6.12) on aarch64, systemd, nix-daemon: x86_64, i386, riscv64 by network, builds, reboots, undo; unit tests
 arch=aarch64
-# Only unpacked: nothing has to be emulated here. So systemd and the nix-daemon, which have to be configured, are missing.
-variant=extract
-packages=(base-files base-passwd bash coreutils findutils grep sed tar diffutils util-linux kmod libc-bin hostname
-    busybox-static linux-image-cloud-arm64 qemu-user liblzma5)
+cpu=max,pauth-impdef=on
+network=yes
+packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-arm64 initramfs-tools passwd procps
+    netbase zstd util-linux uidmap nix-bin nix-setup-systemd)
 
-start_agent_at_boot() {
-    mkdir -p "$1/etc/init.d"
-    printf '%s\n' '::sysinit:/etc/init.d/rcS' '::respawn:/usr/lib/tests/agent' > "$1/etc/inittab"
-    cat > "$1/etc/init.d/rcS" << 'RCS'
-#!/bin/busybox sh
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-mount -t tmpfs -o mode=755 run /run
-[ -e /lib/modules/$(uname -r)/modules.dep.bin ] || /usr/sbin/depmod
-/usr/sbin/modprobe virtio_console
-for i in /etc/init.d/S??* ;do
-    [ ! -x "$i" ] || "$i" start
-done
-RCS
-    chmod 755 "$1/etc/init.d/rcS"
-    local name
-    for name in sbin/init sbin/poweroff bin/sh; do
-        [ -e "$1/usr/$name" ] || ln -s ../bin/busybox "$1/usr/$name"
-    done
-}
+start_agent_at_boot() { enable_agent_unit "$1"; }
 
-add_user() {
-    cp "$1/usr/share/base-passwd/passwd.master" "$1/etc/passwd"
-    cp "$1/usr/share/base-passwd/group.master" "$1/etc/group"
-    echo user:x:1000:1000::/home/user:/bin/bash >> "$1/etc/passwd"
-    echo user:x:1000: >> "$1/etc/group"
-    install -d -o 1000 -g 1000 "$1/home/user"
-    mkdir -p "$1"/{root,tmp,var/lib,etc,run,proc,sys,dev}
-}
+more_files() { foreign_files "$1"; }
 
-# The modules of the disk and its file system, in BusyBox. Their order is found by trying.
-make_initrd() {
-    local dir=$work/$image.initrd.d module
-    rm -rf "$dir"
-    mkdir -p "$dir"/{bin,m,proc,dev,root}
-    cp "$1/usr/bin/busybox" "$dir/bin/busybox"
-    for module in virtio virtio_ring virtio_pci virtio_pci_modern_dev virtio_pci_legacy_dev virtio_blk crc16 crc32c_generic \
-        libcrc32c mbcache jbd2 ext4; do
-        find "$1"/usr/lib/modules "$1"/lib/modules -name "$module.ko*" -exec cp {} "$dir/m" \; 2>/dev/null
-    done
-    find "$dir/m" -name '*.xz' -exec xz -d {} +
-    cat > "$dir/init" << 'INIT'
-#!/bin/busybox sh
-busybox mount -t devtmpfs dev /dev
-for pass in 1 2 3 4 5; do
-    for module in /m/*; do busybox insmod "$module" 2> /dev/null; done
-done
-until [ -b /dev/vda ]; do busybox sleep 1; done
-busybox mount -t ext4 /dev/vda /root
-exec busybox switch_root /root /sbin/init
-INIT
-    chmod 755 "$dir/init"
-    (cd "$dir" && find . | "$data/corpus/busybox-static-amd64/bin/busybox" cpio -o -H newc) > "$2"
-    rm -r "$dir"
-}
-
-more_files() {
+# The tool for this machine, and programs of other systems.
+foreign_files() {
     local system
     for system in amd64 i386 riscv64 armhf; do
         cp "$data/corpus/busybox-static-$system/bin/busybox" "$1/busybox-$system"
@@ -73,14 +21,22 @@ more_files() {
 
 checks() {
     boot 1
-    guest "tests of the table of systems" <<'END'
-chmod 755 /root/in/magic-tests
+    guest "unit tests of the table of systems, and of the rooms without the machine" <<'END'
+chmod 755 /root/in/magic-tests /root/in/unit-tests
 /root/in/magic-tests --quiet
+/root/in/unit-tests --quiet binfmt:: diagnose:: error:: nix:: qemu:: register:: sanitize:: sha256:: ui::
 END
-    guest "register" <<'END'
+    guest "register by network" <<'END'
 uname -a
+connect
+usermod -aG nix-users user 2> /dev/null || true
+# No build may wait for a server.
+echo 'substituters =' >> /etc/nix/nix.conf
+systemctl restart nix-daemon.service
+# What Nix makes when it is used for the first time does not count as a change.
+builds_as_user aarch64 /root/in/busybox
 list_files > /root/before
-for system in x86_64 i386 riscv64; do "$tool" register "$system" --qemu "/usr/bin/qemu-$system"; done
+"$tool" register x86_64 i386 riscv64
 foreign_runs
 "$tool" status
 "$tool" doctor
@@ -90,21 +46,48 @@ END
 foreign_run armhf 'arm.*|aarch64'
 fails 2 "$tool" register arm
 END
+    foreign_builds "a user builds through the daemon, in the sandbox"
+    guest "after a restart, and after a stop and a start of systemd-binfmt the entries are there" <<'END'
+systemctl restart systemd-binfmt.service
+foreign_runs
+systemctl stop systemd-binfmt.service
+systemctl start systemd-binfmt.service
+foreign_runs
+"$tool" doctor
+END
     shut_down
     boot 2
     guest "after a reboot the entries are there" <<'END'
 foreign_runs
 "$tool" status --check x86_64
+"$tool" test x86_64 --nix
 "$tool" doctor
 END
+    foreign_builds "after a reboot a user builds"
     power_cut
     boot 3
     guest "after a loss of power the entries are there, and unregister leaves nothing" <<'END'
 foreign_runs
+builds_as_user x86_64 /root/in/busybox-amd64
 "$tool" unregister all
 ! foreign_run amd64 x86_64
 list_files > /root/after
 diff /root/before /root/after
 END
     shut_down
+    boot 4
+    guest "after a reboot nothing is registered" <<'END'
+for name in qemu-x86_64 qemu-i386 qemu-riscv64; do [ ! -e "$table/$name" ]; done
+! foreign_run amd64 x86_64
+"$tool" doctor
+END
+    shut_down
+}
+
+foreign_builds() {
+    guest "$1" <<'END'
+builds_as_user native
+builds_as_user x86_64 /root/in/busybox-amd64
+builds_as_user riscv64 /root/in/busybox-riscv64
+END
 }

@@ -1,7 +1,7 @@
-# Debian trixie (6.12): systemd-nspawn, LXC and podman, with and without privileges: what `register` says stays true
+# Debian trixie (6.12): systemd-nspawn, LXC, podman and Docker, with and without privileges: what `register` says stays true
 . "$here/rows/trixie.sh"
 packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-amd64 initramfs-tools passwd procps
-    netbase zstd util-linux uidmap systemd-container lxc podman crun conmon)
+    netbase zstd util-linux uidmap systemd-container lxc podman crun conmon docker.io docker-cli iptables)
 image=containers
 network=
 debs=()
@@ -56,6 +56,19 @@ is_unregistered
 END
     in_containers "podman with --privileged: until the machine restarts, as it says" <<'END'
 in_box podman --privileged
+said "until this machine restarts" "register exits 0" "^aarch64$"
+runs
+"$tool" status
+"$tool" doctor
+END
+    in_containers "Docker without privileges: exit 6, and how to start it" <<'END'
+"$tool" unregister all
+in_box docker
+said "register exits 6" "start it with --privileged"
+is_unregistered
+END
+    in_containers "Docker with --privileged: until the machine restarts, as it says" <<'END'
+in_box docker --privileged
 said "until this machine restarts" "register exits 0" "^aarch64$"
 runs
 "$tool" status

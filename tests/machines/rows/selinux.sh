@@ -1,4 +1,4 @@
-# Debian trixie with SELinux enforcing: the entry is there after reboots and after a restart of systemd-binfmt
+# Debian trixie with SELinux enforcing: as a service, as root and as a user without confinement, restart, reboot, undo
 packages=(systemd systemd-sysv dbus udev kmod iproute2 ca-certificates linux-image-cloud-amd64 initramfs-tools passwd procps
     netbase zstd util-linux libpam-systemd selinux-policy-default selinux-utils policycoreutils auditd)
 system='security=selinux selinux=1 enforcing=1'
@@ -25,13 +25,41 @@ cat /tmp/said
 grep -q allow_execmem /tmp/said
 [ ! -e "$table/qemu-aarch64" ]
 END
-    guest "register" <<'END'
+    guest "register as a service of root" <<'END'
+id -Z
 setsebool -P allow_execmem 1
 register
 runs
 "$tool" status
 "$tool" doctor
 ls -Z /usr/local/libexec/binfmt-nix/bin/qemu-aarch64 | grep -w bin_t
+systemctl restart systemd-binfmt
+runs
+"$tool" unregister all
+is_unregistered
+END
+    guest "register as root, logged in without confinement" <<'END'
+unconfined() { runcon -u unconfined_u -r unconfined_r -t unconfined_t -- "$@"; }
+unconfined id -Z | grep '^unconfined_u:unconfined_r:unconfined_t:'
+unconfined "$tool" register aarch64 --qemu /root/in/qemu-aarch64
+runs
+unconfined "$tool" status
+unconfined "$tool" doctor
+ls -Z /usr/local/libexec/binfmt-nix/bin/qemu-aarch64 | grep -w bin_t
+END
+    guest "run, status and doctor as an ordinary user without confinement" <<'END'
+install -m 755 "$tool" /tmp/binfmt-nix
+install -m 755 /root/in/qemu-aarch64 /tmp/qemu-aarch64
+install -D -m 755 /root/in/busybox /tmp/run/uname
+as_unconfined_user() {
+    HOME=/home/user runcon -u unconfined_u -r unconfined_r -t unconfined_t -- \
+        setpriv --reuid=user --regid=user --init-groups "$@"
+}
+as_unconfined_user id
+[ "$(as_unconfined_user /tmp/run/uname -m)" = aarch64 ]
+as_unconfined_user /tmp/binfmt-nix status
+as_unconfined_user /tmp/binfmt-nix doctor
+[ "$(as_unconfined_user /tmp/binfmt-nix run -s aarch64 --qemu /tmp/qemu-aarch64 -- /tmp/run/uname -m)" = aarch64 ]
 END
     guest "a restart of systemd-binfmt keeps the entry" <<'END'
 systemctl restart systemd-binfmt
@@ -49,8 +77,8 @@ END
     guest "nothing of this tool was denied" <<'END'
 ! { ausearch -m avc 2>/dev/null || dmesg; } | grep avc | grep -E 'binfmt|qemu-aarch64'
 END
-    guest "unregister leaves no entry" <<'END'
-"$tool" unregister all
+    guest "unregister without confinement leaves no entry" <<'END'
+runcon -u unconfined_u -r unconfined_r -t unconfined_t -- "$tool" unregister all
 is_unregistered
 END
     shut_down

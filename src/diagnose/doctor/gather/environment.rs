@@ -20,6 +20,7 @@ pub(super) fn gather_environment(host: &Host, facts: &Facts) -> Environment {
         wsl: release.contains("microsoft"),
         selinux: facts.selinux.clone(),
         emulated: host.is_live() && is_emulated(&facts.machine),
+        refuses_personality_32: facts.refuses_personality_32,
         has_kvm: host.exists(Path::new("/dev/kvm")),
         namespaces: if host.is_live() { test_namespaces(host) } else { None },
     }
