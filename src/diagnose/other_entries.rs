@@ -1,5 +1,5 @@
-//! Entries that run no system's programs: Java archives, WebAssembly, Windows programs, Python's byte code, and so on.
-//! Pure.
+//! Entries that run no system's programs now: those of Java archives, WebAssembly, Windows programs, Python's byte code,
+//! and so on, and those of emulators that are off or come after another entry. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::binfmt::table::{Table, entry_name};
 use crate::sanitize::text_of_bytes;
+use crate::ui::quantity::count;
 
-/// An entry that runs no system's programs.
+/// An entry of another tool that runs no system's programs now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherEntry {
@@ -30,14 +31,16 @@ pub fn is_other(entry: &Entry) -> bool {
     !Arch::ALL.iter().any(|arch| arch.headers().iter().any(|head| entry.rule.matches(head)))
 }
 
-/// Returns the entries that run no system's programs, in the order in which the kernel tries them.
-pub fn list_other_entries(table: &Table) -> Vec<OtherEntry> {
+/// Returns the entries of other tools that no system has now, in the order in which the kernel tries them: those that run no
+/// system's programs, and those of emulators that are off, or that come after another entry. `is_shown` says whether an
+/// entry is one of this tool, or the one that the kernel picks for a system.
+pub fn list_other_entries(table: &Table, is_shown: impl Fn(&Entry) -> bool) -> Vec<OtherEntry> {
     let describe = |entry: &Entry| OtherEntry {
         name: entry_name(entry),
         enabled: entry.enabled,
         flags: entry.rule.flags.to_string(),
         interpreter: text_of_bytes(&entry.rule.interpreter),
-        takes: describe_files(entry),
+        takes: describe_systems(entry).unwrap_or_else(|| describe_files(entry)),
     };
     let unsupported = table.unsupported_entries().iter().map(|name| OtherEntry {
         name: name.clone(),
@@ -46,7 +49,18 @@ pub fn list_other_entries(table: &Table) -> Vec<OtherEntry> {
         interpreter: "unknown".to_owned(),
         takes: "files that this version does not know: it is an entry of a newer kernel".to_owned(),
     });
-    table.entries().iter().filter(|entry| is_other(entry)).map(describe).chain(unsupported).collect()
+    table.entries().iter().filter(|entry| !is_shown(entry)).map(describe).chain(unsupported).collect()
+}
+
+/// Describes the programs that an entry matches; `None` if it matches those of no system.
+fn describe_systems(entry: &Entry) -> Option<String> {
+    let matches = |arch: &&Arch| arch.headers().iter().any(|head| entry.rule.matches(head));
+    let mut systems = Arch::ALL.iter().filter(matches).map(|arch| arch.target);
+    let first = systems.next()?;
+    Some(match systems.count() {
+        0 => format!("{first} programs"),
+        more => format!("programs of {first} and {}", count(more, "other system")),
+    })
 }
 
 /// Describes the files that an entry matches.

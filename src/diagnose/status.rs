@@ -36,7 +36,8 @@ pub struct StatusReport {
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
-    /// The entries of other tools that run no system's programs: files of Java, Wine, WebAssembly and others.
+    /// The entries of other tools that run no system's programs now: those of files of Java, Wine, WebAssembly and others,
+    /// and those of emulators that are off or come after another entry.
     pub other_entries: Vec<OtherEntry>,
     /// What registers the entries again at boot.
     pub boot: BootStatus,
@@ -133,11 +134,16 @@ pub enum Health {
 /// Examines every system that has an entry or is in the receipt.
 pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> StatusReport {
     let systems = host::parallel::map(Arch::ALL.iter().collect(), |arch| system_status(host, facts, config, arch));
-    let systems = systems.into_iter().flatten().collect();
+    let systems: Vec<SystemStatus> = systems.into_iter().flatten().collect();
+    let is_shown = |entry: &Entry| {
+        let name = entry_name(entry);
+        owner_of(facts, Some(entry)) != Owner::OtherTool
+            || systems.iter().any(|system| system.entry.as_ref() == Some(&name))
+    };
     StatusReport {
         version: 1,
+        other_entries: list_other_entries(&facts.table, is_shown),
         systems,
-        other_entries: list_other_entries(&facts.table),
         boot: BootStatus::gather(facts),
         unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),

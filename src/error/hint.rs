@@ -63,7 +63,7 @@ impl Error {
 fn io_hint(source: &io::Error, path: &Path) -> Option<String> {
     let hint = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("free some space on the file system of {}; df -h shows it", path.as_text())
+            format!("free some space on the file system of {}, which is in the list of: df -h", path.as_text())
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{} is on a read-only file system; remount it writable", path.as_text())

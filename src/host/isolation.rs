@@ -2,11 +2,8 @@
 //!
 //! It is used to run a probe where no file of the machine can be seen. Nothing is written to the machine.
 
-use std::convert::Infallible;
-use std::ffi::CString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -15,7 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{chdir, chroot, execve, pivot_root};
+use nix::unistd::{chdir, chroot, pivot_root};
 
 use super::unprivileged::OwnProgram;
 use super::{INTERNAL, NamespaceError, unprivileged};
@@ -102,7 +99,7 @@ pub fn pivot_to(root: &Path) -> io::Result<()> {
 /// Replaces this process by the program of the probe root, as `nobody` if `as_nobody` is set. Returns only if that fails.
 pub fn exec_probe(root: &Path, arg0: &str, as_nobody: bool) -> io::Error {
     match if as_nobody { unprivileged::become_nobody() } else { Ok(()) } {
-        Ok(()) => exec_only(&root.join(PROGRAM_NAME), arg0),
+        Ok(()) => super::exec::exec_probe(&root.join(PROGRAM_NAME), arg0),
         Err(e) => e.into(),
     }
 }
@@ -122,21 +119,8 @@ pub fn exec_in_chroot(dir: &Path, program: &Path, arg0: &str, as_nobody: bool) -
     let entered = chroot(dir).and_then(|()| chdir("/"));
     let changed = entered.and_then(|()| if changes_user { unprivileged::become_nobody() } else { Ok(()) });
     match changed {
-        Ok(()) => exec_only(program, arg0),
+        Ok(()) => super::exec::exec_probe(program, arg0),
         Err(e) => e.into(),
-    }
-}
-
-/// Replaces this process by a program, without environment. Returns only if that fails. `Command` would call execvp(3), and
-/// that of glibc lets a shell read what the kernel refuses (ENOEXEC).
-fn exec_only(program: &Path, arg0: &str) -> io::Error {
-    let exec = || -> io::Result<Infallible> {
-        let program = CString::new(program.as_os_str().as_bytes())?;
-        Ok(execve::<_, CString>(&program, &[CString::new(arg0)?], &[])?)
-    };
-    match exec() {
-        Err(error) => error,
-        Ok(never) => match never {},
     }
 }
 

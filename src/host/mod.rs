@@ -11,6 +11,7 @@
 pub mod dir_fd;
 pub mod directories;
 pub mod env;
+pub mod exec;
 pub mod failpoint;
 pub mod isolation;
 pub mod kernel_files;

@@ -1,9 +1,8 @@
 //! Starting programs: with a fixed environment and a deadline, and never through a shell.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,6 @@ use super::memfd::{create_scratch, read_from_start};
 
 /// Time that a program may take: long enough for a loaded machine, short enough for a waiting user.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// PATH of execvp(3) if the variable is not set (glibc's `confstr(_CS_PATH)`).
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Time that a cancelled program may take to end.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
@@ -44,38 +40,11 @@ pub(super) fn run_quietly(program: &Path, args: &[&str]) -> io::Result<()> {
     wait_for_exit(&mut child, later(TIMEOUT)).map(drop)
 }
 
-/// Replaces this process by the program on its standard input. Returns only if that fails.
+/// Replaces this process by the program on its standard input, with the environment of this process. Returns only if that
+/// fails.
 pub fn exec_stdin(args: &[&str]) -> io::Error {
-    Command::new("/proc/self/fd/0").args(args).exec()
-}
-
-/// Finds the file that [`exec_caller_command`] executes: the first executable one in the caller's PATH, unless the name
-/// has a slash.
-pub fn find_command(program: &OsStr) -> Option<PathBuf> {
-    if program.as_encoded_bytes().contains(&b'/') {
-        return Some(program.into());
-    }
-    let path = super::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let is_executable = |path: &PathBuf| {
-        super::regular_file::open(path).is_ok_and(|file| super::user_files::check_executable(&file).is_ok())
-    };
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(is_executable)
-}
-
-/// Replaces this process by a command that is found in the caller's PATH, with the caller's environment and these
-/// variables. Returns only if that fails.
-pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
-    let variables = variables.iter().map(|(name, value)| (name, value));
-    let error = Command::new(program).args(args).envs(variables).exec();
-    let path = super::env::var_os("PATH").unwrap_or_default();
-    let is_in_path = || std::env::split_paths(&path).any(|dir| dir.join(program).exists());
-    match error.kind() {
-        // execvp(3) reports EACCES if one directory of PATH cannot be searched, even if no other one has the command.
-        io::ErrorKind::PermissionDenied if !program.as_encoded_bytes().contains(&b'/') && !is_in_path() => {
-            nix::errno::Errno::ENOENT.into()
-        }
-        _ => error,
-    }
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    super::exec::exec_program(Path::new("/proc/self/fd/0"), &args)
 }
 
 /// Closes all file descriptors that this process inherited, except the first three. It must be called while the process

@@ -2,9 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use nix::unistd::{Gid, Uid};
 
@@ -59,7 +57,7 @@ pub fn exec_as_user(uid: u32, gid: u32, groups: &str, program: &Path, args: &[Os
     let groups: Result<Vec<u32>, _> = groups.split(',').map(str::parse).collect();
     let groups = groups.map_err(|_| io::ErrorKind::InvalidInput.into());
     match groups.and_then(|groups| become_user(uid, gid, &groups)) {
-        Ok(()) => Command::new(program).args(args).exec(),
+        Ok(()) => super::exec::exec_program(program, args),
         Err(e) => e,
     }
 }

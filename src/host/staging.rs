@@ -87,6 +87,11 @@ impl StagedFile {
         &mut self.file
     }
 
+    /// Returns the path that a file of this name in the same directory has, for messages.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.temp.dir.path_of(OsStr::new(name))
+    }
+
     /// Finishes the file as a program: mode 0755, written to the disk, and closed for writing, because a file that is
     /// open for writing cannot be executed (ETXTBSY).
     pub fn into_program(self) -> io::Result<StagedProgram> {

@@ -117,7 +117,7 @@ fn print_repairs(ui: &Ui, explanation: &Explanation) {
     if explanation.repairs.is_empty() && explanation.without_root.is_none() {
         let nothing = match explanation.verdict {
             ExecVerdict::Native => "nothing needs to be registered for this file",
-            ExecVerdict::Emulated => "nothing needs to be done; binfmt-nix status shows whether its emulator works",
+            ExecVerdict::Emulated => "nothing needs to be done if its emulator works; binfmt-nix status shows that",
             ExecVerdict::Interpreted => "nothing needs to be done; binfmt-nix status -v shows its entry",
             _ => return,
         };

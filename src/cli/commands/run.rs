@@ -62,8 +62,8 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
         print_inherited(ui, older.len(), &lost);
     }
     run_format::check_format(host, &program, args)?;
-    let source = host::process::exec_caller_command(&program, &words, &variables);
-    Err(Error::Command { command: program.as_text(), source })
+    let source = host::exec::exec_caller_command(&program, &words, &variables);
+    Err(run_format::describe_failure(host, &program, args, source))
 }
 
 fn requested_systems(args: &cli::RunArgs, machine: &str, table: &Table) -> Result<Vec<&'static Arch>> {

@@ -1,32 +1,37 @@
 //! The check of the file that `run` executes: what the kernel rejects is reported, and not read as a shell script.
 //!
-//! execvp(3) passes a file that the kernel rejects with ENOEXEC to `sh`, which reads a program of another machine as text.
-//! POSIX allows to do that with text files only, and shells look into the file first.
+//! A text that the kernel rejects with ENOEXEC is passed to `sh`, as by execvp(3), which would also pass a program of another
+//! machine. POSIX allows to do that with text files only, and shells look into the file first.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
+
+use nix::errno::Errno;
 
 use crate::cli::RunArgs;
 use crate::diagnose::explain;
-use crate::diagnose::explain::{Explanation, MachineFacts};
+use crate::diagnose::explain::{Explanation, Handler, MachineFacts};
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::{self, Host};
 use crate::sanitize::secrets::has_secret;
 use crate::sanitize::{AsText as _, shell_quote, text_of};
 
-/// The kernel rejects the format of the command that `run` was to execute.
+/// The kernel does not start the command that `run` was to execute, although its file exists.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot run {command}: {why}")]
-struct CommandFormatError {
+struct CommandRefusedError {
     command: String,
     why: String,
+    /// As that of a shell.
+    exit_code: ExitCode,
     /// The system that the command needs, and the command line with it.
     missing: Option<(&'static str, Option<String>)>,
 }
 
-impl Failure for CommandFormatError {
+impl Failure for CommandRefusedError {
     fn exit_code(&self) -> ExitCode {
-        ExitCode::NotExecutable
+        self.exit_code
     }
 
     fn hint(&self) -> Option<String> {
@@ -38,7 +43,7 @@ impl Failure for CommandFormatError {
 
 /// Fails if the kernel rejects the format of a command, unless the command may be a script of `sh`.
 pub(super) fn check_format(host: &Host, program: &OsStr, args: &RunArgs) -> Result<()> {
-    let Some(path) = host::process::find_command(program) else { return Ok(()) };
+    let Some(path) = host::exec::find_command(program) else { return Ok(()) };
     let machine = MachineFacts::gather(host)?;
     if !machine.knows_all_loaders() {
         return Ok(());
@@ -47,12 +52,34 @@ pub(super) fn check_format(host: &Host, program: &OsStr, args: &RunArgs) -> Resu
     if explanation.errno.as_deref() != Some("ENOEXEC") || may_be_shell_script(&explanation, &path) {
         return Ok(());
     }
-    let system =
-        explanation.steps.last().and_then(|step| step.elf.as_ref().filter(|elf| elf.may_run_elsewhere())?.system);
+    Err(refusal(explanation, program, args, ExitCode::NotExecutable))
+}
+
+/// Returns the error for a command that could not be executed: with the reason that `explain` finds, if the file exists and
+/// its error is the one that the kernel gave.
+pub(super) fn describe_failure(host: &Host, program: &OsStr, args: &RunArgs, source: io::Error) -> Error {
+    let error = Error::Command { command: program.as_text(), source };
+    let Error::Command { source, .. } = &error else { return error };
+    let errno = source.raw_os_error().map(|number| format!("{:?}", Errno::from_raw(number)));
+    let Some((path, machine)) = host::exec::find_command(program).zip(MachineFacts::gather(host).ok()) else {
+        return error;
+    };
+    let explanation = explain::explain_file(host, &machine, &path);
+    if explanation.steps.is_empty() || errno.is_none() || explanation.errno != errno {
+        return error;
+    }
+    let (why, exit_code) = (format!("{source}: {}", explanation.why), error.exit_code());
+    refusal(Explanation { why, ..explanation }, program, args, exit_code)
+}
+
+fn refusal(explanation: Explanation, program: &OsStr, args: &RunArgs, exit_code: ExitCode) -> Error {
+    // A program that the kernel's own loader takes needs no system.
+    let foreign = explanation.steps.last().filter(|step| step.taken_by != Handler::Elf);
+    let system = foreign.and_then(|step| step.elf.as_ref().filter(|elf| elf.may_run_elsewhere())?.system);
     // --qemu names the emulator of a single system.
     let line = |system| line_with_system(system).filter(|_| args.source_args.qemu.is_none());
     let missing = system.filter(|_| !args.all).map(|system| (system, line(system)));
-    Err(Error::other(CommandFormatError { command: program.as_text(), why: explanation.why, missing }))
+    Error::other(CommandRefusedError { command: program.as_text(), why: explanation.why, exit_code, missing })
 }
 
 fn may_be_shell_script(explanation: &Explanation, path: &Path) -> bool {

@@ -111,7 +111,7 @@ fn print_boot(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
     }
 }
 
-/// Prints the entries that run no system's programs: their names in one line or, on request, one entry after the other.
+/// Prints the entries that run no system's programs now: their names in one line or, on request, one entry after the other.
 fn print_other_entries(ui: &Ui, entries: &[OtherEntry], verbose: bool) {
     const MAX_WIDTH: usize = 54;
     if !verbose {

@@ -107,7 +107,7 @@ fn already_watching(error: Error, recorded: Option<&LockHolder>) -> Error {
 
 fn stop_hint(holder: Option<&LockHolder>) -> String {
     match holder {
-        Some(holder) => format!("kill {}, or stop the unit or the container that it runs in", holder.pid),
+        Some(holder) => format!("stop the unit or the container that it runs in, or: kill {}", holder.pid),
         None => "stop the unit or the container that it runs in".into(),
     }
 }

@@ -1,5 +1,7 @@
 //! The output of `doctor`: text at 80 columns for people, and a JSON document for programs.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::messages::Advice;
@@ -90,7 +92,7 @@ impl DoctorReport {
             let alike = rest.iter().take_while(|other| other.is_like(finding)).count();
             // A few are easier to read one by one, each with its own command.
             let (folded, rest) = rest.split_at(if alike > MAX_UNFOLDED { alike } else { 0 });
-            lines.extend(describe_folded(folded));
+            lines.extend(describe_folded(finding, folded));
             lines.push(String::new());
             findings = rest;
         }
@@ -158,18 +160,25 @@ impl Urgency {
 /// The maximum number of findings of one kind that are printed in full after the first.
 const MAX_UNFOLDED: usize = 2;
 
-/// Describes findings of the same kind as the one before, with the same cause.
-fn describe_folded(findings: &[Finding]) -> Vec<String> {
-    let systems: Vec<&str> = findings.iter().flat_map(|finding| finding.occurrence.systems.iter().copied()).collect();
-    if findings.is_empty() {
+/// Describes findings of the same kind as the one before, with the same cause: by their systems if each has its own,
+/// otherwise by what was found.
+fn describe_folded(first: &Finding, folded: &[Finding]) -> Vec<String> {
+    if folded.is_empty() {
         return Vec::new();
     }
-    let text = format!(
-        "the same: {} [{}]; doctor --json has the command of each",
-        count(findings.len(), "more finding"),
-        systems.join(" ")
-    );
-    indent_lines(wrap_text(&text, 2), 2).collect()
+    let systems = |finding: &Finding| finding.occurrence.systems.clone();
+    let all: Vec<&str> = [first].into_iter().chain(folded).flat_map(systems).collect();
+    let distinct: BTreeSet<&str> = all.iter().copied().collect();
+    let have_own = distinct.len() == all.len() && folded.iter().all(|finding| !finding.occurrence.systems.is_empty());
+    let listed = if have_own {
+        format!(" [{}]", folded.iter().flat_map(systems).collect::<Vec<_>>().join(" "))
+    } else {
+        String::new()
+    };
+    let number = count(folded.len(), "more finding");
+    let text = format!("the same: {number}{listed}; doctor --json has the command of each");
+    let found = folded.iter().filter(|_| !have_own).flat_map(|finding| wrap_text(&finding.occurrence.what, 2));
+    indent_lines(wrap_text(&text, 2), 2).chain(indent_lines(found.collect(), 4)).collect()
 }
 
 /// Describes entries of other tools that work as those tools made them: one note for each kind.
@@ -331,6 +340,25 @@ mod tests {
         let four = lines(&["a", "b", "c", "d"]);
         assert!(four.contains("repair a\n  the same: 3 more findings [b c d]; doctor --json"), "{four}");
         assert!(!four.contains("repair b") && four.contains("4 findings in"), "{four}");
+    }
+
+    #[test]
+    fn folded_findings_without_a_system_of_their_own_are_named() {
+        let finding = |(name, systems): (&str, &[&'static str])| Finding {
+            id: "x",
+            urgency: Urgency::Danger,
+            occurrence: Occurrence {
+                systems: systems.to_vec(),
+                ..Occurrence::general(format!("the entry {name} is odd"), "it is odd")
+            },
+        };
+        for systems in [&[] as &[&'static str], &["x86_64"]] {
+            let findings = ["a", "b", "c", "d"].map(|name| finding((name, systems))).into();
+            let text = DoctorReport::new(&Snapshot::default(), findings).to_lines().join("\n");
+            let rest = "the same: 3 more findings; doctor --json has the command of each\n    the entry b is odd\n    \
+                        the entry c is odd\n    the entry d is odd\n";
+            assert!(text.contains(rest), "{text}");
+        }
     }
 
     #[test]

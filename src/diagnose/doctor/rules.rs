@@ -26,6 +26,10 @@ fn check_native(snapshot: &Snapshot) -> Vec<Occurrence> {
         let name = entry_name(entry);
         let native = systems_matched_by(entry).find(|arch| snapshot.natives.contains(arch.target));
         let what = match (native, snapshot.harmful_entries.get(&name)) {
+            (Some(arch), _) if !entry.enabled => format!(
+                "the entry {name} is off, and would take {} programs, which this machine runs natively",
+                arch.target
+            ),
             (Some(arch), _) => {
                 format!("the entry {name} takes {} programs, which this machine runs natively", arch.target)
             }

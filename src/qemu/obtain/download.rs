@@ -1,8 +1,8 @@
 //! Downloads of emulators into files of the caller, with verification.
 
 use std::fs::File;
-use std::io::{self, Seek as _};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
@@ -22,6 +22,11 @@ pub trait Destination {
     /// Returns the open file.
     fn file(&mut self) -> &mut File;
 
+    /// Returns the path at which the emulator of this name will be; `None` for a file in memory.
+    fn path_of(&self, _name: &str) -> Option<PathBuf> {
+        None
+    }
+
     /// Makes the file immutable, where that is possible. Bytes that are hashed afterwards cannot change any more.
     fn make_immutable(&mut self) -> io::Result<()> {
         Ok(())
@@ -31,6 +36,10 @@ pub trait Destination {
 impl Destination for StagedFile {
     fn file(&mut self) -> &mut File {
         Self::file(self)
+    }
+
+    fn path_of(&self, name: &str) -> Option<PathBuf> {
+        Some(Self::path_of(self, name))
     }
 }
 
@@ -149,11 +158,8 @@ impl ResolvedSource {
         };
         let mut emulators = Vec::new();
         for found in archives.download_emulators(archs, first_error)? {
-            let io = |e| Error::io("copy", Path::new(&found.url), e);
             let mut file = create(found.arch, found.archive_sha256)?;
-            let mut unpacked = &found.validated.file;
-            unpacked.rewind().and_then(|()| io::copy(&mut unpacked, file.file())).map_err(io)?;
-            file.make_immutable().map_err(io)?;
+            found.copy_to(&mut file)?;
             emulators.push(DownloadedEmulator {
                 arch: found.arch,
                 file,

@@ -3,16 +3,19 @@
 //! An archive has another release of QEMU than the pinned package. Its digest covers the whole archive, so all of it is
 //! downloaded. A note reports where the digest comes from.
 
+use std::io::{self, Seek as _};
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
 use super::ObtainContext;
+use super::download::Destination;
 use super::open::open_source;
 use super::source::{ExternalSource, Location};
 use super::unpack;
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host;
+use crate::paths;
 use crate::qemu::candidate::ValidatedBinary;
 use crate::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use crate::qemu::download::{DownloadError, FileUrl};
@@ -32,6 +35,18 @@ pub struct FallbackEmulator {
     pub url: String,
     /// Digest of the archive.
     pub archive_sha256: Sha256,
+}
+
+impl FallbackEmulator {
+    /// Copies the emulator to a file.
+    pub fn copy_to(&self, destination: &mut impl Destination) -> Result<()> {
+        let from = Path::new(&self.url);
+        let to = destination.path_of(&paths::emulator_name(self.arch));
+        let failed = |e| Error::copy(from, to.as_deref().unwrap_or(from), e);
+        let mut unpacked = &self.validated.file;
+        unpacked.rewind().and_then(|()| io::copy(&mut unpacked, destination.file())).map_err(failed)?;
+        destination.make_immutable().map_err(failed)
+    }
 }
 
 /// Release archives, and the machine that needs emulators from them.

@@ -248,8 +248,14 @@ fn boot_notes(facts: &Facts, systems: &[SystemPlan]) -> Vec<String> {
     // A boot hook replaces the reader, or is a finding.
     let reader = boot.find_problem().filter(|_| !facts.survives_boot);
     let reader = reader.map(|problem| format!("{problem}: run register again after each restart"));
-    let switch_off = boot.switch_off.iter().filter(|line| line.name == "status").map(|line| {
-        format!("line {} of {} switches all entries off at boot: {}", line.number, line.file.as_text(), line.text)
+    let switch_off = boot.switch_off.iter().filter_map(|line| {
+        let is_new = |plan: &SystemPlan| plan.system.as_ref().is_some_and(|system| system.entry == line.name);
+        let what = match line.name.as_str() {
+            "status" => "all entries".to_owned(),
+            name if systems.iter().any(is_new) => format!("the entry {name}"),
+            _ => return None,
+        };
+        Some(format!("line {} of {} switches {what} off at boot: {}", line.number, line.file.as_text(), line.text))
     });
     let overridden = systems.iter().filter_map(|plan| {
         let system = plan.system.as_ref().filter(|system| !system.adopted)?;

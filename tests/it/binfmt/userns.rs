@@ -15,7 +15,7 @@ use crate::support::emulators::{busybox, outside};
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::proposals::report_executed;
 use crate::support::sandbox::SCRATCH;
-use crate::support::table::probe;
+use crate::support::table::{line, probe};
 use crate::support::{qemu, skip};
 
 /// User id of joe, the ordinary user of these tests, with a home directory.
@@ -170,6 +170,77 @@ fn a_program_of_another_system_is_not_read_as_a_script() {
     done(&mut running("aarch64", &[cut.to_str().unwrap()])).exits(126).says("is cut off");
     let text = outside("text", b"echo \"$1\"\n");
     prints(&mut running("aarch64", &[text.to_str().unwrap(), "as sh"]), "as sh\n");
+}
+
+/// A text without `#!` is a script of `sh` wherever it is found, with every C library: the tool starts the shell itself.
+#[sandboxed]
+fn a_text_is_passed_to_sh() {
+    let make = |name: &str, text: &str, mode| {
+        fs::write(home().join(name), text).unwrap();
+        fs::set_permissions(home().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let in_path = |path: &str, words: &[&str]| {
+        let mut command = running("aarch64", words);
+        command.env("PATH", path);
+        command
+    };
+    drop(joe(Path::new("/bin/true")));
+    make("two words", "echo \"$0:$1:$#\"\n", 0o755);
+    make("-c", "echo \"$0\"\n", 0o755);
+    make("empty", "", 0o755);
+    make("secret", "echo read\n", 0o711);
+    chown(home().join("secret"), Some(0), Some(0)).unwrap();
+    prints(&mut running("aarch64", &["./two words", "a b", ""]), "./two words:a b:2\n");
+    prints(&mut in_path("/nowhere:/scratch/joe:/bin", &["two words"]), "/scratch/joe/two words::0\n");
+    // An empty part of PATH is the working directory.
+    prints(&mut in_path("/bin:", &["-c"]), "./-c\n");
+    prints(&mut running("aarch64", &["./empty"]), "");
+    done(&mut running("aarch64", &["./secret"])).exits(126).says("cannot run ./secret: Exec format error");
+    // Rust's runtime ignores SIGPIPE; the command does not inherit that.
+    let signals = ["-E", "Sig(Blk|Ign)", "/proc/self/status"];
+    let outside = String::from_utf8(joe(Path::new("grep")).args(signals).output().unwrap().stdout).unwrap();
+    prints(&mut running("aarch64", &[&["grep"], &signals[..]].concat()), &outside);
+}
+
+/// Directories of PATH that cannot be searched are skipped, and a file without its mode bit is an error only if no other
+/// directory has the command.
+#[sandboxed]
+fn a_command_is_searched_in_path() {
+    drop(joe(Path::new("/bin/true")));
+    let dirs = ["closed", "first", "second"].map(|name| home().join(name));
+    for (dir, mode) in dirs.iter().zip([0o644, 0o644, 0o755]) {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("command"), "#!/bin/sh\necho \"$0\"\n").unwrap();
+        fs::set_permissions(dir.join("command"), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(&dirs[0], fs::Permissions::from_mode(0o700)).unwrap();
+    let path = |dirs: &[&Path]| {
+        let mut command = running("aarch64", &["command"]);
+        command.env("PATH", std::env::join_paths(dirs).unwrap());
+        command
+    };
+    let [closed, first, second] = dirs.each_ref().map(PathBuf::as_path);
+    prints(&mut path(&[closed, first, second]), "/scratch/joe/second/command\n");
+    done(&mut path(&[closed, first])).exits(126).says("cannot run command: Permission denied");
+    done(&mut path(&[closed])).exits(127).says("cannot run command: No such file");
+    done(&mut path(&[])).exits(127).says("cannot run command: No such file");
+}
+
+/// An inherited entry takes the program, and its interpreter is missing: execve(2) gives ENOENT although the file exists.
+#[sandboxed]
+fn a_missing_interpreter_is_named() {
+    mount(None::<&str>, TABLE, Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
+    fs::write(format!("{TABLE}/register"), line("theirs", "riscv64", Path::new("/no/qemu"), "P")).unwrap();
+    let program = outside("a program", &fs::read(probe("riscv64")).unwrap());
+    let refused = done(&mut running("aarch64", &[program.to_str().unwrap()])).exits(127);
+    let refused =
+        refused.says("cannot run /scratch/a program: No such file").says("its interpreter /no/qemu does not exist");
+    refused.says("-s riscv64 is missing");
+    // The kernel's own loader takes these: no system is missing.
+    let script = outside("script", b"#!/no/interpreter\n");
+    let refused = done(&mut running("aarch64", &[script.to_str().unwrap()])).exits(127);
+    refused.says("its interpreter /no/interpreter does not exist").omits("-s ");
+    umount2(TABLE, MntFlags::empty()).unwrap();
 }
 
 /// The command of the hint runs the program.

@@ -8,6 +8,7 @@ use binfmt_nix::sha256::Sha256;
 use serde_json::{Value, json};
 
 use crate::binfmt::userns::usual_proc;
+use crate::diagnose::situations::commands::paste;
 use crate::diagnose::verify::checks::run_as_ordinary_user;
 use crate::support::emulators::{dynamic, outside};
 use crate::support::runs::{discard_tree, earlier_release};
@@ -51,7 +52,9 @@ other interpreters: /scratch/theirs
     tree.enter(&line("more", "arm", &more, "F"));
     let done = tree.run(&["status"]).exits(0);
     assert_eq!(done.out.matches("/scratch/").count(), 1, "{}", done.out);
-    done.prints("other interpreters: /scratch/more and 1 more; all of them: ").prints("status -v\n");
+    let done = done.prints("other interpreters: /scratch/more and 1 more; all of them: ");
+    let command = done.out.lines().find_map(|line| Some(line.split_once("all of them: ")?.1)).unwrap();
+    paste(command).exits(0).prints("riscv64: /scratch/theirs\n").prints("arm: /scratch/more\n");
 }
 
 /// Each of these names is a part of the documented format.

@@ -1,9 +1,18 @@
 //! A disk that is full at any moment of a run: the error is reported, and the previous state is restored.
 
 use std::fs;
+use std::fs::File;
+use std::path::Path;
 
+use binfmt_magic::Arch;
+use binfmt_nix::host::Host;
+use binfmt_nix::qemu::candidate::validate_binary;
+use binfmt_nix::qemu::obtain::fallback::FallbackEmulator;
+use binfmt_nix::qemu::version_query::VersionQuery;
+use binfmt_nix::sha256::Sha256;
 use nix::sys::statvfs::statvfs;
 
+use crate::diagnose::situations::commands::paste;
 use crate::support::tree::{NIX_CONF, ROOT};
 use crate::support::{Tree, fault_table, qemu};
 
@@ -99,4 +108,34 @@ fn unregister_on_a_full_disk_can_be_repeated() {
     tree.unregister("aarch64").exits(0);
     before.is_restored_in(&tree);
     assert_eq!(tree.text(NIX_CONF), "sandbox = true\n");
+}
+
+/// The emulator was unpacked from the archive into memory, so the full file system is that of the destination.
+#[sandboxed]
+fn another_publishers_emulator_on_a_full_disk_names_the_file() {
+    let arch = Arch::by_target("aarch64").unwrap();
+    let file = File::open(qemu("aarch64")).unwrap();
+    let validated = validate_binary(arch, "x86_64", file, VersionQuery::Run).unwrap();
+    let (url, archive_sha256) = ("https://publisher.invalid/qemu.tar.gz".to_owned(), Sha256::of_bytes(b"archive"));
+    let emulator = FallbackEmulator { arch, validated, url, archive_sha256 };
+    let tree = Tree::on("mode=755").dir("usr/local/libexec");
+    let host = Host::new(&tree.path("")).unwrap();
+    let copy = || {
+        let mut staged = host.stage_file(Path::new("/usr/local/libexec")).unwrap();
+        emulator.copy_to(&mut staged).map(|()| staged.file().metadata().unwrap().len())
+    };
+    assert_eq!(copy().unwrap(), fs::metadata(qemu("aarch64")).unwrap().len());
+    tree.limit("size=1m");
+    let error = copy().unwrap_err();
+    let path = tree.path("usr/local/libexec/qemu-aarch64").display().to_string();
+    assert_eq!(error.to_string(), format!("cannot write {path}: No space left on device (os error 28)"));
+    let hint = error.hint().unwrap();
+    assert!(hint.contains(&format!("free some space on the file system of {path}")), "{hint}");
+    // The command shows the file system, and once there is space the copy succeeds.
+    let listed = paste(hint.rsplit_once(": ").unwrap().1).exits(0);
+    assert!(listed.out.lines().any(|line| line.ends_with(" /tree") && line.contains("1.0M")), "{listed:#?}");
+    assert_eq!(fs::read_dir(tree.path("usr/local/libexec")).unwrap().count(), 0);
+    tree.limit("size=0");
+    assert!(copy().is_ok());
+    tree.discard();
 }

@@ -1,5 +1,6 @@
 //! The options of `register`.
 
+use crate::diagnose::situations::commands::paste;
 use crate::support::Tree;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
 
@@ -175,7 +176,9 @@ fn nix_conf_prints_the_settings() {
     let lines = "extra-extra-platforms = aarch64-linux\n\
                  extra-sandbox-paths = /usr/local/libexec/binfmt-nix/bin/qemu-aarch64?\n";
     assert_eq!(tree.run(&["nix-conf", "arm64"]).exits(0).out, lines);
-    assert_eq!(tree.run(&["nix-conf"]).exits(0).says("nothing is registered").out, "");
+    let unnamed = tree.run(&["nix-conf"]).exits(0).says("nothing is registered");
+    assert_eq!(unnamed.out, "");
+    assert_eq!(paste(unnamed.err.trim_end().rsplit_once(": ").unwrap().1).exits(0).out, lines);
     before.is_untouched_in(&tree);
     tree.register("aarch64").exits(0);
     assert_eq!(tree.run(&["nix-conf"]).exits(0).out, lines);

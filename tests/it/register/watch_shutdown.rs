@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 
+use crate::diagnose::situations::commands::paste;
 use crate::support::tree::WATCH_LOCK;
 use crate::support::watcher::{Watch, until};
 use crate::support::{Tree, qemu};
@@ -137,6 +138,13 @@ fn unregister_is_rejected_while_watch_runs() {
     tree.unregister("riscv64").exits(0);
     tree.register("riscv64").exits(0);
     assert!(tree.runs("aarch64") && tree.runs("riscv64"));
+    // The command of the error ends the watch.
+    let refused = tree.run(&["unregister", "aarch64"]).exits(3);
+    let line = refused.err.trim_end().rsplit_once(", or: ").expect("the help has a command").1;
+    paste(line).exits(0);
+    held.ends().exits(0).says("info stopping signal=15");
+    tree.unregister("aarch64").exits(0);
+    assert!(!tree.runs("aarch64") && tree.runs("riscv64"));
 }
 
 #[sandboxed]

@@ -90,8 +90,14 @@ impl Watch {
 
     /// Sends a signal and waits for the end of the process.
     #[track_caller]
-    pub(crate) fn ends_by(mut self, signal: Signal) -> Done {
+    pub(crate) fn ends_by(self, signal: Signal) -> Done {
         kill(self.pid(), signal).unwrap();
+        self.ends()
+    }
+
+    /// Waits for the end of the process.
+    #[track_caller]
+    pub(crate) fn ends(mut self) -> Done {
         let status = self.child.wait().unwrap();
         for (out, line) in &self.lines {
             if out { self.out.push(line) } else { self.err.push(line) }

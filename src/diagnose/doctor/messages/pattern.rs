@@ -43,7 +43,17 @@ pub(super) enum Role {
 /// Names of lists of words that many patterns have.
 const WORDS: &[(&str, &[&str])] = &[
     // What is written to the kernel's register file: by echo in a shell, by tee, by the installers.
-    ("register", &["binfmt_misc/register", "echo: write error", "sh: write error", "failed to add binary format"]),
+    (
+        "register",
+        &[
+            "binfmt_misc/register",
+            "echo: write error",
+            "printf: write error",
+            "cat: write error",
+            "sh: write error",
+            "failed to add binary format",
+        ],
+    ),
     ("lists", &["will be built:", "would be built:", "building '/nix/store/"]),
 ];
 
@@ -249,22 +259,44 @@ fn is_system_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_/.-".contains(c)
 }
 
-/// Returns the word, or the words in quotes, that end at a position.
+/// Returns the word, or the words in quotes, that end at a position. A path may have blanks. "" if there is none.
 fn piece_before(role: Role, text: &str, end: usize) -> &str {
     let before = text.get(..end).unwrap_or_default();
     if let Some(quoted) = before.strip_suffix('\'') {
         let piece = quoted.rsplit('\'').next().unwrap_or_default();
         return if piece.len() <= REACH && role.accepts(piece) { piece } else { "" };
     }
-    let piece = word_before(role, before);
-    // A shell prints the number of the line between the name of the file and the error.
-    if role == Role::File && !piece.is_empty() && piece.chars().all(|c| c.is_ascii_digit()) {
-        let head = before.strip_suffix(piece).unwrap_or_default().trim_end_matches("line ");
-        if let Some(head) = head.strip_suffix(": ") {
-            return word_before(role, head);
-        }
+    if role != Role::File {
+        return word_before(role, before);
     }
-    piece
+    // A shell prints the number of the line between the name of the file and the error.
+    let number = word_before(role, before);
+    let head = before.strip_suffix(number).unwrap_or_default();
+    let is_number = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+    if let Some(head) = head.trim_end_matches("line ").strip_suffix(": ").filter(|_| is_number) {
+        return Some(file_before(head)).filter(|file| !is_shell(file)).unwrap_or_default();
+    }
+    // At its beginning, a message has the program that prints it, as perror(3) does.
+    let is_first = head.is_empty() && text.get(end..).is_some_and(|after| after.starts_with(':'));
+    let file = file_before(before);
+    if is_first && !file.contains('/') { "" } else { file }
+}
+
+/// Returns the name of a file at the end of a text, which may have blanks. Another word of a sentence is not a file.
+fn file_before(before: &str) -> &str {
+    const NOT_FILES: [&str; 7] = ["error", "exec", "execve", "execvp", "failed", "fatal", "interpreter"];
+    let word = word_before(Role::File, before);
+    let sentence = before.rsplit(": ").next().unwrap_or_default();
+    let begins_path = |text: &str| ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    if begins_path(sentence) && !begins_path(word) && sentence.len() <= REACH && Role::File.accepts(sentence) {
+        return sentence;
+    }
+    let is_name = sentence == word && !NOT_FILES.contains(&word.to_ascii_lowercase().as_str());
+    if word.contains('/') || is_name { word } else { "" }
+}
+
+fn is_shell(name: &str) -> bool {
+    ["ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"].contains(&name.trim_start_matches('-'))
 }
 
 fn word_before(role: Role, before: &str) -> &str {
@@ -325,7 +357,23 @@ mod tests {
         assert_eq!(pieces("<file>: syntax", "sh: ./a: line 22: syntax"), ["./a"]);
         assert_eq!(pieces("<file>: exec", "env: './a b': exec"), ["./a b"]);
         assert_eq!(pieces("error: <file>", "exec format error: './hello'"), ["./hello"]);
+        assert_eq!(pieces("<file>: exec", "-bash: /opt/my prog: exec"), ["/opt/my prog"]);
+        assert_eq!(pieces("<file>: exec", "/bin/sh: 1: ./a b: exec"), ["./a b"]);
+        assert_eq!(pieces("<file>: exec", "sudo: unable to execute ./a: exec"), ["./a"]);
+        assert_eq!(pieces("<file>: <name>: bad", "sh: ./a b: /no/python: bad"), ["./a b", "/no/python"]);
+        assert_eq!(pieces("<file>: exec", "xargs: hello: exec"), ["hello"]);
         assert_eq!(pieces("<:register>… file exists", "bash: echo: write error: File exists"), [""; 0]);
+    }
+
+    #[test]
+    fn words_that_are_not_files_are_not_captured() {
+        let of_programs =
+            ["zsh: exec", "zsh:1: exec", "execve: exec", "Error: exec", "sh: 3: exec", "-bash: line 3: exec"];
+        let of_sentences =
+            ["a: write error: exec", "run failed: exec", "cannot run x: exec", "Caused by: exec", "a: error: exec"];
+        for text in of_programs.iter().chain(&of_sentences) {
+            assert_eq!(pieces("<file>: exec", text), ["no match"], "{text}");
+        }
     }
 
     #[test]

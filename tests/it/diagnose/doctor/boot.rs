@@ -298,6 +298,12 @@ fn a_sysctl_that_switches_entries_off_is_found_and_repaired() {
     tree.write("etc/sysctl.d/3.conf", "fs.binfmt_misc.status = 0\n");
     tree.unregister("all").exits(0);
     tree.register("aarch64").exits(0).says("line 1 of /etc/sysctl.d/3.conf switches all entries off at boot");
+    tree.discard();
+    // A setting for the entry that is registered now.
+    let text = "fs.binfmt_misc.other=0\nfs.binfmt_misc.qemu-aarch64 = 0\n";
+    let tree = Tree::new().file("etc/sysctl.d/1 x.conf", text);
+    let done = tree.register("aarch64").exits(0).omits("the entry other");
+    done.says("line 2 of /etc/sysctl.d/1 x.conf switches the entry qemu-aarch64 off at boot").says("binfmt-nix doctor");
 }
 
 /// `register` reports in the same run what the doctor would find about its boot file.

@@ -229,7 +229,10 @@ fn every_proposed_command_of_the_table_can_be_pasted() {
         assert!(!words.iter().any(|word| ["SYSTEM", "FILE", "NAME", "LINE", "DERIVATION"].contains(word)), "{line}");
         if words[0] == "binfmt-nix" {
             let command = <binfmt_nix::cli::Cli as clap::CommandFactory>::command();
-            let parsed = command.try_get_matches_from(words.iter().map(|word| word.trim_matches('\'')));
+            // The shell splits the line: a file's name may have blanks.
+            let print =
+                Command::new("sh").args(["-c", &format!("printf '%s\\n' {}", words.join(" "))]).output().unwrap();
+            let parsed = command.try_get_matches_from(String::from_utf8(print.stdout).unwrap().lines());
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
         } else {
             assert!(PROGRAMS.contains(&words[0]), "{line}");

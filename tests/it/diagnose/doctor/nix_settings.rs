@@ -407,6 +407,22 @@ fn the_place_of_a_setting_is_found_wherever_the_caller_sets_it() {
     assert_eq!(repair_of(&found, "nix-foreign-system"), ["unset NIX_CONFIG"]);
 }
 
+/// Words of Nix's settings that no examined file has. The command shows the line, and the finding is gone once it is correct.
+#[sandboxed]
+fn words_whose_line_was_not_found_are_found_by_the_command() {
+    machine("sandbox = true\n");
+    let (nix, file) = (Path::new(settings_nix::BIN).join("nix"), "/etc/nix/words of another.file");
+    fs::write(&nix, format!("#!/bin/sh\ncat '{file}'\necho max-jobs = 2\necho system = x86_64-linux\n")).unwrap();
+    fs::write(file, "extra-platforms = i686-linux linux/arm64\n").unwrap();
+    let found = live_finds(&["nix-platform-name"]);
+    let what = finding(&found, "nix-platform-name")["what"].as_str().unwrap();
+    assert!(what.contains("lists linux/arm64, which names no system"), "{found:#}");
+    let [line] = repair_of(&found, "nix-platform-name").try_into().unwrap();
+    paste(line).exits(0).prints(&format!("{file}:1:extra-platforms = i686-linux linux/arm64\n"));
+    fs::write(file, "extra-platforms = i686-linux i386-linux\n").unwrap();
+    live_finds(&[]);
+}
+
 /// A value that Nix prints, and that no file has which could be read.
 #[sandboxed]
 fn a_setting_whose_line_was_not_found_has_no_repair() {

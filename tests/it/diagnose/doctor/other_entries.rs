@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::diagnose::doctor::reports::{finding, finds, registered_tree, repaired};
 use crate::support::emulators::{outside, spy};
 use crate::support::sandbox::{SCRATCH, itself, with_all_users};
-use crate::support::{Tree, skip};
+use crate::support::table::line;
+use crate::support::{Tree, qemu, skip};
 
 /// Rules of packages, with their real magic: python3.11, llvm-14-runtime (Debian 12), jarwrapper and wine (Debian), and
 /// the first bytes of WebAssembly.
@@ -185,6 +186,48 @@ fn status_lists_other_entries() {
     let done = tree.run(&["status"]).exits(0).prints(" more\n");
     let line = done.out.lines().find(|line| line.starts_with("other entries: ")).unwrap();
     assert!(line.chars().count() <= 80, "{done:#?}");
+}
+
+/// Each entry is in the table of systems or among the others: also one that is off, that another one precedes, or that takes
+/// the machine's own programs.
+#[sandboxed]
+fn status_lists_every_entry() {
+    crate::binfmt::userns::usual_proc();
+    let (tree, interpreter) = machine();
+    drop(tree.register("aarch64").exits(0));
+    let theirs = outside("theirs", &fs::read(qemu("riscv64")).unwrap());
+    tree.enter(&line("riscv-old", "riscv64", &theirs, "F"));
+    tree.enter(&line("riscv-new", "riscv64", &theirs, "F"));
+    tree.enter(&line("s390-off", "s390x", &theirs, "F"));
+    tree.write_kernel("s390-off", "0");
+    tree.write_kernel("status", "0");
+    tree.enter(&format!(r":native:M:18:\x3e::{}:", interpreter.display()));
+    tree.enter(&format!(r":all:M::\x7fELF::{}:", interpreter.display()));
+    tree.enter(&rule("jar", &interpreter, ""));
+    for entry in ["native", "all"] {
+        tree.write_kernel(entry, "0");
+    }
+    tree.write_kernel("status", "1");
+    let status = tree.run(&["status", "--json"]).exits(0).json();
+    let systems: Vec<_> = status["systems"].as_array().unwrap().iter().map(|system| &system["entry"]).collect();
+    assert_eq!(systems, ["qemu-aarch64", "riscv-new"]);
+    let others = status["other_entries"].as_array().unwrap().iter();
+    let others: Vec<_> = others.map(|other| (other["name"].as_str().unwrap(), &other["takes"])).collect();
+    assert_eq!(
+        others.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["jar", "all", "native", "s390-off", "riscv-old"]
+    );
+    let takes = |name| others.iter().find(|(other, _)| *other == name).unwrap().1.as_str().unwrap();
+    assert_eq!((takes("riscv-old"), takes("native")), ("riscv64 programs", "x86_64 programs"));
+    assert!(takes("all").starts_with("programs of aarch64 and ") && takes("all").ends_with(" other systems"));
+    let done = tree.run(&["status"]).exits(0);
+    done.prints("other entries: jar all (off) native (off) s390-off (off) riscv-old\n");
+    // The doctor names each entry that is off and would take the machine's own programs.
+    let found = tree.run(&["doctor", "--json"]).exits(3).json();
+    for name in ["all", "native"] {
+        let what = format!("the entry {name} is off, and would take x86_64 programs, which this machine runs natively");
+        assert!(found["findings"].as_array().unwrap().iter().any(|finding| finding["what"] == *what), "{found:#}");
+    }
 }
 
 #[sandboxed]

@@ -18,15 +18,20 @@ pub(super) const KNOWN: &[KnownMessage] = &[
     KnownMessage {
         id: "exec-format",
         printed_by: "the kernel",
-        // bash, fish (`fork_exec/postfork.rs`), zsh and Python, dash and coreutils, Java, C, Rust.
+        // bash, mksh, ksh93, fish (`fork_exec/postfork.rs`), zsh and Python, dash and coreutils, Java, Node.js, C, Rust.
         patterns: &[
             "<file>: cannot execute binary file",
+            "<file>: not executable: 64-bit elf file",
+            "<file>: not executable: 32-bit elf file",
+            "<file>: cannot execute [exec format error]",
             "failed to execute process: '<file>' the file could not be run by the operating system",
             "failed to execute process '<file>'. reason: exec: exec format error",
             "<file>: exec format error",
             "cannot run program '<file>': error=8",
             "exec format error: <file>",
+            "spawn <file> enoexec",
             "exec format error",
+            "spawn enoexec",
             "cannot execute binary file",
             "could not be run by the operating system",
             "errno 8",
@@ -43,8 +48,12 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         printed_by: "the kernel",
         patterns: &[
             "<file>: cannot execute: required file not found",
+            "<file>: <name>: bad interpreter",
+            "<file>: bad interpreter",
             "failed to run command '<file>': no such file or directory",
             "<file>: no such file or directory",
+            "no such file or directory: <file>",
+            "spawn <file> enoent",
             "required file not found",
             "no such file or directory",
         ],
@@ -57,7 +66,12 @@ pub(super) const KNOWN: &[KnownMessage] = &[
     KnownMessage {
         id: "permission-denied",
         printed_by: "the kernel",
-        patterns: &["<file>: permission denied", "permission denied"],
+        patterns: &[
+            "<file>: permission denied",
+            "permission denied: <file>",
+            "spawn <file> eacces",
+            "permission denied",
+        ],
         meaning: "the program or what runs it may not be executed (EACCES): its mode, a mount with noexec, or SELinux",
         checks: &["interpreter-not-executable", "interpreter-noexec", "interpreter-label", "lxc-refuses"],
         remedy: Remedy::Lines(&["binfmt-nix explain {file}"]),

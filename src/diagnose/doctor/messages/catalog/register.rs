@@ -43,6 +43,17 @@ pub(super) const KNOWN: &[KnownMessage] = &[
         ..KnownMessage::EMPTY
     },
     KnownMessage {
+        id: "register-unexplained",
+        printed_by: "dash",
+        // Measured with dash 0.5.12, which prints this for every error of write(2).
+        patterns: &["echo: echo: i/o error", "printf: printf: i/o error"],
+        meaning: "a write failed, and dash does not print why. If it was a rule for binfmt_misc/register, the kernel \
+                  rejected it: the same line in bash prints the reason",
+        checks: &["not-mounted", "never-matches", "interpreter-missing", "table-read-only", "lxc-refuses"],
+        remedy: Remedy::Register,
+        ..KnownMessage::EMPTY
+    },
+    KnownMessage {
         id: "register-denied",
         printed_by: "the kernel, to an installer",
         patterns: &[
