@@ -2,6 +2,7 @@
 
 use super::nix_edit::{ExaminedSettings, check_views, describe_place};
 use super::{Check, Occurrence, Snapshot, Urgency};
+use crate::diagnose::doctor::snapshot::NixSnapshot;
 use crate::sanitize::shell_quote;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -129,9 +130,12 @@ fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
-/// nix-installer#324). Tested on facts, and by hand with this tool built for arm64, run by QEMU.
+/// nix-installer#324). Nix ignores the failure where it builds without build users (seen with 2.26 and QEMU 10.0:
+/// `runChild` throws only if there is one).
 fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = &snapshot.nix else { return Vec::new() };
+    let Some(nix) = snapshot.nix.as_ref().filter(|nix| has_build_users(nix, snapshot.shell.is_root)) else {
+        return Vec::new();
+    };
     let filters = nix.machine.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
     let occurrence = || {
         let dir = snapshot.shell.quote_path(crate::paths::NIX_DIR.as_ref());
@@ -146,11 +150,21 @@ fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
     (snapshot.environment.emulated && filters).then(occurrence).into_iter().collect()
 }
 
+/// Whether builds run as build users (2.36, `useBuildUsers`): root builds, and the group, whose default for root is
+/// `nixbld`, is not empty.
+fn has_build_users(nix: &NixSnapshot, is_root: bool) -> bool {
+    let settings = &nix.machine.settings;
+    let group = settings.lines.iter().rfind(|line| line.name == "build-users-group");
+    let allocates = settings.last_word(&["auto-allocate-uids"]) == Some("true");
+    (nix.has_daemon || is_root) && (allocates || group.is_none_or(|line| !line.words.is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::diagnose::doctor::run_checks;
-    use crate::diagnose::doctor::snapshot::{Environment, NixSnapshot};
+    use crate::diagnose::doctor::snapshot::Environment;
+    use crate::nix::settings::Settings;
 
     #[test]
     fn parses_a_path_and_whether_it_may_be_missing() {
@@ -162,13 +176,25 @@ mod tests {
     #[test]
     fn nix_in_an_emulated_system_must_not_filter() {
         let place = Environment { emulated: true, ..Environment::default() };
-        let mut snapshot = Snapshot { environment: place, nix: Some(NixSnapshot::default()), ..Snapshot::default() };
+        let nix = NixSnapshot { has_daemon: true, ..NixSnapshot::default() };
+        let mut snapshot = Snapshot { environment: place, nix: Some(nix), ..Snapshot::default() };
         let ids = |snapshot: &Snapshot| run_checks(snapshot).into_iter().map(|finding| finding.id).collect::<Vec<_>>();
         assert_eq!(ids(&snapshot), ["nix-inside-emulation"]);
         snapshot.shell.root = Some("/an image".into());
         let repair = run_checks(&snapshot).into_iter().flat_map(|finding| finding.occurrence.repair).next();
         let expected = r"sudo sh -c 'mkdir -p '\''/an image/etc/nix'\'' && echo ";
         assert!(repair.as_ref().is_some_and(|line| line.starts_with(expected)), "{repair:?}");
+        // Without build users, Nix builds without the filter.
+        let with = |text: &'static str| {
+            let settings = Settings::read_files("/etc/nix/nix.conf".as_ref(), &|_| Some(text.to_owned()));
+            let mut snapshot = snapshot.clone();
+            snapshot.nix.as_mut().into_iter().for_each(|nix| nix.machine.settings = settings.clone());
+            ids(&snapshot)
+        };
+        assert_eq!(with("build-users-group = nixbld\n"), ["nix-inside-emulation"]);
+        assert!(with("build-users-group =\n").is_empty());
+        assert_eq!(with("build-users-group =\nauto-allocate-uids = true\n"), ["nix-inside-emulation"]);
+        assert!(with("filter-syscalls = false\n").is_empty());
         snapshot.nix = None;
         assert!(ids(&snapshot).is_empty());
     }

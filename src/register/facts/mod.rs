@@ -45,6 +45,7 @@ pub use crate::binfmt::native::NativeSupport;
 
 /// State of the machine when the command started.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a machine")]
 pub struct Facts {
     root: PathBuf,
     /// Machine name of the host, as `uname -m` prints it.

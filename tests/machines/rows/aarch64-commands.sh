@@ -47,39 +47,46 @@ END
 "$tool" register x86_64
 tree=/srv/amd64
 mv /root/in/nix-amd64 "$tree"
-mkdir -p "$tree"/{root,tmp,proc,dev,nix}
+mkdir -p "$tree"/{root/in,tmp,proc,dev,nix}
 for name in bin lib lib64; do ln -s "usr/$name" "$tree/$name"; done
 install -m 755 /root/in/busybox-amd64 "$tree/bin/busybox"
 ln -s busybox "$tree/bin/sh"
 install -m 755 /root/in/binfmt-nix-amd64 "$tree/bin/binfmt-nix"
-echo root:x:0:0::/root:/bin/sh > "$tree/etc/passwd"
+printf '%s\n' root:x:0:0::/root:/bin/sh builder:x:3001:300::/nonexistent:/bin/false > "$tree/etc/passwd"
+printf '%s\n' root:x:0: nixbld:x:300:builder > "$tree/etc/group"
 mount -t proc proc "$tree/proc"
 mount --rbind /dev "$tree/dev"
-inside() { env -i PATH=/usr/bin:/bin HOME=/root chroot "$tree" /bin/busybox sh -c "$1"; }
+inside() { chroot "$tree" /bin/busybox env -i PATH=/usr/bin:/bin HOME=/root /bin/busybox sh -c "$1"; }
 [ "$(inside '/bin/busybox uname -m')" = x86_64 ]
 cat > "$tree/root/default.nix" << 'NIX'
 derivation {
   name = "built";
   system = "x86_64-linux";
-  builder = "${./busybox}";
-  args = [ "ash" "-c" "${./busybox} uname -m > $out" ];
+  builder = "${./in}/busybox";
+  args = [ "ash" "-c" "${./in}/busybox uname -m > $out" ];
 }
 NIX
-install -m 755 /root/in/busybox-amd64 "$tree/root/busybox"
-build='nix-build --option build-users-group "" --option substituters "" --no-out-link /root/default.nix'
+install -m 755 /root/in/busybox-amd64 "$tree/root/in/busybox"
+build='nix-build --option substituters "" --no-out-link /root/default.nix'
 refuses inside "$build" 2> /tmp/message
 advise /tmp/message
 grep '^nix-seccomp' /tmp/advice
 inside 'binfmt-nix doctor; exit' > /tmp/advice || [ $? = 3 ]
 cat /tmp/advice
 grep ': nix-inside-emulation' /tmp/advice
-line='mkdir -p /etc/nix && echo filter-syscalls = false >> /etc/nix/nix.conf'
+line="sh -c 'mkdir -p /etc/nix && echo filter-syscalls = false >> /etc/nix/nix.conf'"
 proposes "$line"
 inside "$line"
 inside 'binfmt-nix doctor; exit' > /tmp/advice || [ $? = 3 ]
 refuses grep ': nix-inside-emulation' /tmp/advice
 inside "$build"
 [ "$(inside "cat \$($build)")" = x86_64 ]
+# Without build users, Nix ignores that the filter cannot be loaded.
+echo 'build-users-group =' > "$tree/etc/nix/nix.conf"
+inside 'nix-store --delete /nix/store/*-built'
+inside "$build"
+inside 'binfmt-nix doctor; exit' > /tmp/advice || [ $? = 3 ]
+refuses grep ': nix-inside-emulation' /tmp/advice
 END
     shut_down
 }
