@@ -185,16 +185,16 @@ mod tests {
         let expected = r"sudo sh -c 'mkdir -p '\''/an image/etc/nix'\'' && echo ";
         assert!(repair.as_ref().is_some_and(|line| line.starts_with(expected)), "{repair:?}");
         // Without build users, Nix builds without the filter.
-        let with = |text: &'static str| {
+        for (text, is_reported) in [
+            ("build-users-group = nixbld\n", true),
+            ("build-users-group =\n", false),
+            ("build-users-group =\nauto-allocate-uids = true\n", true),
+            ("filter-syscalls = false\n", false),
+        ] {
             let settings = Settings::read_files("/etc/nix/nix.conf".as_ref(), &|_| Some(text.to_owned()));
-            let mut snapshot = snapshot.clone();
             snapshot.nix.as_mut().into_iter().for_each(|nix| nix.machine.settings = settings.clone());
-            ids(&snapshot)
-        };
-        assert_eq!(with("build-users-group = nixbld\n"), ["nix-inside-emulation"]);
-        assert!(with("build-users-group =\n").is_empty());
-        assert_eq!(with("build-users-group =\nauto-allocate-uids = true\n"), ["nix-inside-emulation"]);
-        assert!(with("filter-syscalls = false\n").is_empty());
+            assert_eq!(ids(&snapshot) == ["nix-inside-emulation"], is_reported, "{text}");
+        }
         snapshot.nix = None;
         assert!(ids(&snapshot).is_empty());
     }

@@ -15,6 +15,11 @@ foreign_files() {
     for system in amd64 i386 riscv64 armhf; do
         cp "$data/corpus/busybox-static-$system/bin/busybox" "$1/busybox-$system"
     done
+    # What the unit tests read.
+    mkdir -p "$1/source/tests"
+    cp Cargo.toml "$1/source"
+    cp -r tests/recorded "$1/source/tests"
+    echo "$PWD" > "$1/source/path"
     because "the tool could not be built for $arch: see target/machines/$name.log"
     cross_build "$1" >> "$work/$name.log" 2>&1
 }
@@ -24,7 +29,12 @@ checks() {
     guest "unit tests of the table of systems, and of the rooms without the machine" <<'END'
 chmod 755 /root/in/magic-tests /root/in/unit-tests
 /root/in/magic-tests --quiet
+path=$(cat /root/in/source/path)
+mkdir -p "$(dirname "$path")"
+mv /root/in/source "$path"
 /root/in/unit-tests --quiet binfmt:: diagnose:: error:: nix:: qemu:: register:: sanitize:: sha256:: ui::
+rm -r "$path"
+rmdir -p --ignore-fail-on-non-empty "$(dirname "$path")"
 END
     guest "register by network" <<'END'
 uname -a
