@@ -16,6 +16,9 @@ _binfmt__nix() {
             ",$1")
                 cmd="binfmt__nix"
                 ;;
+            binfmt__nix,apply)
+                cmd="binfmt__nix__subcmd__apply"
+                ;;
             binfmt__nix,cache)
                 cmd="binfmt__nix__subcmd__cache"
                 ;;
@@ -59,12 +62,38 @@ _binfmt__nix() {
 
     case "${cmd}" in
         binfmt__nix)
-            opts="-h -V --root --json --help --version register unregister run fetch cache explain doctor status test list nix-conf"
+            opts="-h -V --root --json --help --version register unregister apply run fetch cache explain doctor status test list nix-conf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        binfmt__subcmd__nix__subcmd__apply)
+            opts="-n -h -V --config --check --wait --dry-run --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -30,6 +30,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s h -l help -d 'Pri
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "register" -d 'Make programs of other systems run here, and configure Nix'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "unregister" -d 'Undo register completely'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "apply" -d 'Register the systems of a file, and remove all others'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "run" -d 'Run one command with emulation, as any user, without root'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "fetch" -d 'Download emulators into an archive, for register --from'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "cache" -d 'Show the cached downloads, or remove them'
@@ -72,6 +73,14 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s n -
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l config -d 'Read the systems from FILE (TOML); "-" is standard input' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l check -d 'Change nothing; print what differs, and exit with 3'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -s s -l system -d 'Emulate this system (any name); may be repeated' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l qemu -d 'Use this static QEMU (for one system)' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand run" -l from -d 'Take QEMU from a package, archive, directory, file or image' -r -F

@@ -206,6 +206,27 @@ pub struct UnregisterArgs {
     pub dry_run: bool,
 }
 
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Read the systems from FILE (TOML); "-" is standard input
+    ///
+    /// FILE is a path on this machine, also with --root.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Change nothing; print what differs, and exit with 3
+    ///
+    /// The output is a diff: lines with - are removed, lines with + are added. The exit status is 0 if nothing differs.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub check: bool,
+    /// Wait at most SECONDS for another binfmt-nix to finish
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Print what would be done, and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
 /// Arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod config;
 #[cfg(test)]
 mod generated;
 pub mod internal;
@@ -83,6 +84,7 @@ impl Command {
     pub fn is_change(&self) -> bool {
         match self {
             Self::Register(args) => !args.dry_run,
+            Self::Apply(args) => !args.dry_run && !args.check,
             Self::Unregister(args) => !args.dry_run,
             Self::Doctor(args) => args.fix,
             Self::Cache(args) => args.what.is_some(),
@@ -136,6 +138,28 @@ pub enum Command {
     /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
     /// end.
     Unregister(UnregisterArgs),
+    /// Register the systems of a file, and remove all others
+    ///
+    /// Brings the host to the state that a TOML file describes: registers the systems that are missing, changes those
+    /// that differ, and unregisters what binfmt-nix has registered and the file does not list. All of it is one change
+    /// as by register: if a step fails, the steps before it are undone. Repeating the command changes nothing. Other
+    /// tools' entries and files are never removed. The keys of the file are:
+    ///
+    /// systems: a list of systems by any name, or of the one name "all". An empty list unregisters all. The key is required.
+    ///
+    /// source, qemu-version, mirror, from, sha256: the same as the options of binfmt-nix-register(8). A path in from is
+    /// absolute.
+    ///
+    /// flags: "PF", or "POCF" for the same as --credentials.
+    ///
+    /// nix: true configures Nix in any case, as --nix. false does not, and removes the lines of an earlier run. Without
+    /// this key, Nix is configured if it is found.
+    ///
+    /// force: true is the same as --force.
+    ///
+    /// A key that is not known is an error, and so is a file or directory on its path that another user can change. The schema is
+    /// packaging/schema/config.json.
+    Apply(ApplyArgs),
     /// Register entries again that a restart has removed
     ///
     /// Reads what register recorded, mounts the kernel's table if needed, and registers the entries that are missing. It

@@ -60,6 +60,8 @@ pub struct SourceArgs {
 
 /// The values of `--source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename_all = "kebab-case"))]
 pub enum SourceKind {
     /// The installed one, a good one of the host, the cache, or a download
     Auto,

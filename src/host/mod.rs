@@ -178,6 +178,14 @@ impl Host {
         bytes.map(Some).map_err(|e| Error::io("read", &self.real_path(path), e))
     }
 
+    /// Like [`Host::read_trusted`], but a symbolic link that root, or the user of this process, owns is followed, and a
+    /// missing file is an error.
+    pub fn read_trusted_through_links(&self, path: &Path) -> Result<Vec<u8>> {
+        let file = self.open_trusted_through_links(path)?;
+        let bytes = regular_file::read_limited(&file, regular_file::MAX_TEXT);
+        bytes.map_err(|e| Error::io("read", &self.real_path(path), e))
+    }
+
     /// Like [`Host::read_file`], but every failure gives `None`: for facts that only improve a message.
     pub fn read_lossy(&self, path: &Path) -> Option<String> {
         let bytes = read_text(&self.real_path(path)).ok()?;

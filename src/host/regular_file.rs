@@ -89,7 +89,7 @@ pub fn check_program_size(meta: &Metadata) -> io::Result<()> {
     if meta.len() > MAX_PROGRAM { Err(too_large(MAX_PROGRAM)) } else { Ok(()) }
 }
 
-fn too_large(limit: u64) -> io::Error {
+pub(super) fn too_large(limit: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {limit} B"))
 }
 

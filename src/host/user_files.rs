@@ -15,6 +15,16 @@ pub fn is_dir(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
+/// Reads standard input to its end. Fails if it has more than [`regular_file::MAX_TEXT`] bytes.
+pub fn read_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = regular_file::MAX_TEXT;
+    let input = io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    let checked =
+        input.and_then(|length| if length as u64 > limit { Err(regular_file::too_large(limit)) } else { Ok(bytes) });
+    checked.map_err(|e| Error::io("read", Path::new("/dev/stdin"), e))
+}
+
 /// Reads standard input to its end, and returns the last `max_length` bytes as text.
 pub fn read_stdin_tail(max_length: u64) -> Result<String> {
     let io = |e| Error::io("read", Path::new("/dev/stdin"), e);

@@ -26,6 +26,26 @@ pub struct RegisterRequest {
     pub persist: bool,
     /// Whether to register even if another tool's entry handles the system.
     pub force: bool,
+    /// What happens to the systems that this tool has registered and that are not requested.
+    pub others: OtherSystems,
+}
+
+/// What a registration does with registered systems that it was not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherSystems {
+    /// They stay, and Nix stays configured for systems that it was configured for.
+    Keep,
+    /// They are removed, and with [`NixChoice::No`] so is the configuration of Nix.
+    Remove,
+}
+
+impl RegisterRequest {
+    /// Returns the request to remove every system that is not requested here.
+    pub fn removal_of_others(&self) -> UnregisterRequest {
+        let is_other = |arch: &&'static Arch| !self.systems.iter().any(|wanted| wanted.target == arch.target);
+        let systems = Arch::ALL.iter().filter(is_other).collect();
+        UnregisterRequest { systems, all: true, by_watcher: false }
+    }
 }
 
 /// Choice whether Nix is configured.

@@ -8,6 +8,39 @@ action_is_built() {
     check "github: without a binary, cargo builds one from the action's checkout" built_by_action
 }
 
+# The action's download: from a server of releases, with the digest in the file of the checkout or in the inputs.
+action_downloads() {
+    local digest lie
+    action_home=$(mktemp -d)
+    digest=$(sha256sum < target/dist/binfmt-nix | cut -d ' ' -f 1) lie=${digest//[0-9]/0}
+    mkdir -p "$action_home/releases/v9.9.9" "$action_home/tree/packaging"
+    cp -r packaging/github packaging/publisher packaging/install.sh "$action_home/tree/packaging"
+    cp target/dist/binfmt-nix "$action_home/releases/v9.9.9/binfmt-nix-9.9.9-$(uname -m)-linux"
+    python3 -u tests/packaging/releases.py "$action_home/releases" "$action_home/log" > "$action_home/port" &
+    action_server=$!
+    until [ -s "$action_home/port" ]; do sleep 0.1; done
+    action_url=http://127.0.0.1:$(cat "$action_home/port")
+    check "github: it downloads the program with the digest of the inputs" gets good version=9.9.9 "sha256=$digest"
+    check "github: another digest is refused" fails gets good version=9.9.9 "sha256=$lie"
+    check "github: another program is refused" fails gets lies version=9.9.9 "sha256=$digest"
+    check "github: a version without a digest is refused" fails gets good version=9.9.9
+    BINFMT_NIX_VERSION=9.9.9 packaging/packages --github-release "$(uname -m)=$digest" > "$action_home/tree/packaging/github/release"
+    check "github: it downloads the program with the digest of its own file" gets good
+    check "github: from another server it is refused" fails gets lies
+    check "github: because of the digest" grep -q "instead of $digest" "$action_home/said"
+    kill "$action_server"
+    rm -rf "$action_home"
+}
+
+# gets BEHAVIOUR INPUT…: runs the step that gets the program. The result is a program in the runner's directory.
+gets() {
+    local said
+    said=$(env ONLY=get PATH="$action_home/no-cargo:$PATH" "$venv/python" tests/packaging/steps.py "$action_home/tree/packaging/github/action.yml" \
+        "releases=$action_url/$1" "${@:2}" 2>&1) || { tee "$action_home/said" <<< "$said"; return 1; }
+    echo "$said"
+    [[ $said == *"/binfmt-nix/binfmt-nix'"* && $said == *"binfmt-nix "[0-9]* ]]
+}
+
 built_by_action() {
     local cargo=$PWD/target/fleet/cargo bin=$PWD/target/fleet/bin
     mkdir -p "$bin"

@@ -27,7 +27,7 @@ validated() {
     check "ignition: an invalid digest is refused" spoiled s/sha256-0/sha256-/ packaging/ignition/binfmt-nix.ign \
         "$unpacked/usr/bin/ignition-validate"
     check "ignition: the Butane file is equivalent" "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.{bu,ign}
-    check "ignition: that comparison can fail" spoiled 's/--watch/--bold/' packaging/ignition/binfmt-nix.ign \
+    check "ignition: that comparison can fail" spoiled 's/apply/bold/' packaging/ignition/binfmt-nix.ign \
         "$venv/python" tests/packaging/butane.py packaging/ignition/binfmt-nix.bu
 }
 

@@ -24,7 +24,7 @@ use crate::register::nix_builds::{self, NixBuilds, SystemBuild};
 use crate::register::plan;
 use crate::register::plan::{Plan, Step};
 use crate::register::receipt::{NixBuildResult, NixUse};
-use crate::register::request::{NixChoice, RegisterRequest};
+use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -196,6 +196,7 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
         persist: boot_flags.is_some(),
         // The entry has its second name only if it was registered with --force.
         force: known.is_some_and(|system| system.entry == second),
+        others: OtherSystems::Keep,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A command parses its arguments into a request, calls the room that does the work, and prints the report.
 
+pub mod apply;
 pub mod cache;
 pub mod doctor;
 pub mod explain;
@@ -59,6 +60,7 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     match &cli.command {
         Command::Register(args) => register::run(args, &host, container.as_ref(), ui),
         Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
+        Command::Apply(args) => apply::run(args, &host, container.as_ref(), ui),
         Command::Restore(args) => restore::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
         Command::Fetch(args) => fetch::run(args, &host, ui),
@@ -85,6 +87,7 @@ fn needs_table(command: &Command) -> bool {
         command,
         Command::Register(_)
             | Command::Unregister(_)
+            | Command::Apply(_)
             | Command::Status(_)
             | Command::Test(_)
             | Command::Doctor(_)

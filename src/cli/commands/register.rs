@@ -27,7 +27,7 @@ use crate::register::plan;
 use crate::register::plan::{Plan, Step, SystemPlan};
 use crate::register::receipt::System;
 use crate::register::report::Report;
-use crate::register::request::{NixChoice, RegisterRequest};
+use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::register::watch::Reregister;
 use crate::ui::Ui;
 
@@ -71,7 +71,11 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     )
 }
 
-fn plan_registration(request: &RegisterRequest, host: &Host, supply: ResolvedSource) -> Result<(Facts, Plan)> {
+pub(super) fn plan_registration(
+    request: &RegisterRequest,
+    host: &Host,
+    supply: ResolvedSource,
+) -> Result<(Facts, Plan)> {
     let facts = Facts::gather(host, &request.systems, Some(supply))?;
     let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
@@ -79,7 +83,7 @@ fn plan_registration(request: &RegisterRequest, host: &Host, supply: ResolvedSou
 
 /// Opens the source, acquires the lock, gathers facts, plans, applies the plan, and verifies the settings of Nix. Other
 /// runs do not wait while an archive, an image or Debian's list of packages is downloaded.
-fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
+pub(super) fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<(Plan, Report)> {
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let supply = source::supply(host, ui, request, VersionQuery::Run)?;
     let lock = acquire_lock(host, ui, wait)?;
@@ -147,6 +151,7 @@ fn build_request(args: &cli::RegisterArgs) -> Result<RegisterRequest> {
         },
         persist: !args.no_persist,
         force: args.force,
+        others: OtherSystems::Keep,
     })
 }
 
@@ -166,6 +171,9 @@ fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut
     };
     let systems: Vec<&str> =
         plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied().collect();
+    if systems.is_empty() {
+        return;
+    }
     match config_show::show_config(host) {
         Ok(config) => report.record_nix_config(&systems, config),
         Err(error) if error.rejection().is_some() => report.findings.push(format!(

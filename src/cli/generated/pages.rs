@@ -112,7 +112,7 @@ const EXPLAIN_NIX_BUILD: &str =
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
-pub(super) const PAGES: [Page; 13] = [
+pub(super) const PAGES: [Page; 14] = [
     Page {
         name: "binfmt-nix",
         examples: &[
@@ -203,6 +203,24 @@ pub(super) const PAGES: [Page; 13] = [
             ),
         ],
         see: &["binfmt-nix-unregister(8)", "binfmt-nix-status(8)", "binfmt-nix-test(8)", "sd_notify(3)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-apply",
+        exit: &[("3", "With --check: something differs.")],
+        files: &[("/etc/binfmt-nix.toml", "A usual path for the file of --config.")],
+        examples: &[
+            (
+                "Have exactly two systems, and see first what differs:",
+                &[
+                    "echo 'systems = [\"aarch64-linux\", \"riscv64-linux\"]' | sudo tee /etc/binfmt-nix.toml",
+                    "sudo binfmt-nix apply --config /etc/binfmt-nix.toml --check",
+                    "sudo binfmt-nix apply --config /etc/binfmt-nix.toml",
+                ],
+            ),
+            ("Without a file:", &["echo 'systems = [\"aarch64-linux\"]' | sudo binfmt-nix apply --config -"]),
+        ],
+        see: &["binfmt-nix-register(8)", "binfmt-nix-unregister(8)"],
         ..NOTHING
     },
     Page {

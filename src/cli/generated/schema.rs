@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::check_or_write;
 use crate::cli::commands;
+use crate::cli::config::Config;
 use crate::cli::json::{BundleReport, CacheReport, NixLines, NixMachines};
 use crate::diagnose::status::{CheckReport, StatusReport};
 use crate::diagnose::{doctor, explain, verify};
@@ -20,7 +21,9 @@ use crate::register::restore::RestoreReport;
 #[test]
 fn schemas_match_the_documents() {
     let files = [
-        schema::<Report>("register", "The result of register and unregister"),
+        schema::<Report>("register", "The result of register, unregister and apply"),
+        schema::<commands::apply::ConfigCheck>("apply-check", "The result of apply --check"),
+        config_schema(),
         schema::<RestoreReport>("restore", "The result of restore"),
         schema::<ErrorReport>("error", "The error that ended a command"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
@@ -46,6 +49,30 @@ fn schema<T: JsonSchema>(name: &str, title: &str) -> (String, String) {
     schema.insert("title".into(), Value::from(format!("{title} (binfmt-nix)")));
     let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     (format!("{name}.json"), text + "\n")
+}
+
+/// Returns the schema of the configuration file. A field that has a default is not required.
+fn config_schema() -> (String, String) {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
+    schema.insert("title".into(), Value::from("The file of apply --config (binfmt-nix)"));
+    let keys = schema.get_mut("properties").and_then(Value::as_object_mut);
+    keys.into_iter().flatten().for_each(|(_, key)| remove_null(key));
+    let text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    ("config.json".to_owned(), text + "\n")
+}
+
+/// Removes null from the types of a key: a key of TOML has a value or is missing.
+fn remove_null(key: &mut Value) {
+    let null = Value::from("null");
+    if let Some(types) = key.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|name| *name != null);
+        if let [one] = types.as_slice() {
+            key["type"] = one.clone();
+        }
+    }
+    if let Some(variants) = key.get_mut("anyOf").and_then(Value::as_array_mut) {
+        variants.retain(|variant| variant["type"] != null);
+    }
 }
 
 /// One line of `register --watch --json`, as [`crate::ui::event`] writes it. Readers ignore events and fields that they

@@ -6,6 +6,7 @@
 
 pub mod boot_hook;
 pub mod conflicts;
+pub mod difference;
 pub mod emulator;
 pub mod in_memory;
 pub mod nix;

@@ -13,8 +13,9 @@ use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
 use crate::register::facts::Facts;
 use crate::register::plan::step_groups::StepGroups;
+use crate::register::plan::unregister;
 use crate::register::receipt::{NixUse, System};
-use crate::register::request::{NixChoice, RegisterRequest};
+use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::sanitize::AsText as _;
 
 /// Whether the request configures Nix.
@@ -37,7 +38,9 @@ fn is_refused_by_nix(facts: &Facts, arch: &Arch) -> bool {
 pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, arch: &Arch, known: Option<&System>) -> NixUse {
     match request.nix {
         _ if is_refused_by_nix(facts, arch) => NixUse::Declined,
-        _ if needs_nix_config(request, facts) || known.is_some_and(System::configures_nix) => NixUse::Configured,
+        _ if needs_nix_config(request, facts) => NixUse::Configured,
+        NixChoice::No if request.others == OtherSystems::Remove => NixUse::Declined,
+        _ if known.is_some_and(System::configures_nix) => NixUse::Configured,
         NixChoice::No => NixUse::Declined,
         NixChoice::Auto | NixChoice::Yes => NixUse::Absent,
     }
@@ -48,17 +51,19 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && groups.count_system_steps() > 0 {
         groups.notes.push("Nix was not found, so nix.conf is not changed (use --nix to write it anyway)".into());
     }
+    let systems = systems_afterwards(facts, groups);
     if !needs_nix_config(request, facts) || groups.systems.is_empty() {
+        if request.others == OtherSystems::Remove {
+            unregister::add_nix_removal(facts, &systems, groups);
+        }
         return Ok(());
     }
     let refused = groups.systems.iter().filter(|plan| is_refused_by_nix(facts, plan.arch));
     let refused: Vec<String> = refused.map(|plan| describe_refusal(plan.arch)).collect();
     groups.notes.extend(refused);
-    let system_plan =
-        groups.systems.iter().filter_map(|plan| Some((plan.arch.target.to_owned(), plan.system.clone()?)));
-    let systems: BTreeMap<_, _> = facts.receipt.systems.clone().into_iter().chain(system_plan).collect();
     let guests = list_guests(&systems);
-    if guests.is_empty() && facts.receipt.systems.values().all(|system| !system.configures_nix()) {
+    if guests.is_empty() {
+        unregister::add_nix_removal(facts, &systems, groups);
         return Ok(());
     }
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
@@ -81,6 +86,18 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     Ok(())
 }
 
+/// Returns the records of all systems as they will be: those of the receipt, with the changes of the plan.
+fn systems_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, System> {
+    let mut systems = facts.receipt.systems.clone();
+    for plan in &groups.systems {
+        match plan.system.clone() {
+            Some(system) => systems.insert(plan.arch.target.to_owned(), system),
+            None => systems.remove(plan.arch.target),
+        };
+    }
+    systems
+}
+
 fn describe_refusal(arch: &Arch) -> String {
     format!(
         "{}: its programs run, but Nix is not configured for it: this kernel or processor has no 32-bit mode, \
@@ -92,7 +109,8 @@ fn describe_refusal(arch: &Arch) -> String {
 
 /// Describes what the features of the requested systems change for other systems; `None` if these systems need none.
 fn describe_features(groups: &StepGroups) -> Option<String> {
-    let systems: Vec<&str> = groups.systems.iter().flat_map(|plan| plan.arch.nix_systems).copied().collect();
+    let registered = groups.systems.iter().filter(|plan| plan.system.is_some());
+    let systems: Vec<&str> = registered.flat_map(|plan| plan.arch.nix_systems).copied().collect();
     let features = conf::required_features(&systems);
     (!features.is_empty()).then(|| {
         format!(
@@ -107,7 +125,7 @@ fn describe_features(groups: &StepGroups) -> Option<String> {
 /// nothing if Nix is already configured for all systems.
 fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String> {
     let systems: Vec<&str> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    if systems.is_empty() || facts.nix.answer.as_ref().is_some_and(|answer| answer.is_complete_for(&systems)) {
+    if facts.nix.answer.as_ref().is_some_and(|answer| answer.is_complete_for(&systems)) {
         return Vec::new();
     }
     let path = facts.nix.conf.as_text();

@@ -22,8 +22,9 @@ use crate::register::plan::conflicts::{
 use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator};
 use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
+use crate::register::plan::unregister;
 use crate::register::receipt::System;
-use crate::register::request::RegisterRequest;
+use crate::register::request::{OtherSystems, RegisterRequest};
 use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::Sha256;
 use crate::ui::quantity::count;
@@ -61,6 +62,9 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
         }
     }
     boot_hook::add_boot_hook(request, facts, &mut groups)?;
+    if request.others == OtherSystems::Remove {
+        unregister::add_removal_of_others(request, facts, &mut groups);
+    }
     nix::add_nix_steps(request, facts, &mut groups)?;
     add_notes(request, facts, &mut groups);
     Ok(groups.into_plan(facts))

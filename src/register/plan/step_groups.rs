@@ -19,6 +19,8 @@ pub(super) struct StepGroups {
     pub(super) hook: Vec<Step>,
     pub(super) register: Vec<Step>,
     pub(super) nix: Vec<Step>,
+    /// Removal of systems that are not requested.
+    pub(super) removed: Vec<Step>,
     pub(super) last: Vec<Step>,
     pub(super) systems: Vec<SystemPlan>,
     pub(super) notes: Vec<String>,
@@ -48,6 +50,7 @@ impl StepGroups {
             .chain(self.hook)
             .chain(self.register)
             .chain(self.nix)
+            .chain(self.removed)
             .chain(self.last)
             .collect();
         Plan {

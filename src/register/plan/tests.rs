@@ -11,7 +11,7 @@ use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, Reso
 use crate::qemu::version_query::VersionQuery;
 use crate::register::facts::Facts;
 use crate::register::receipt::NixUse;
-use crate::register::request::{NixChoice, RegisterRequest};
+use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::ui::Ui;
 
 fn archs(targets: &[&str]) -> Vec<&'static Arch> {
@@ -46,6 +46,7 @@ fn plan_in(container: Option<&str>, machine: &str, targets: &[&str]) -> Plan {
         nix: NixChoice::Auto,
         persist: true,
         force: false,
+        others: OtherSystems::Keep,
     };
     let mut facts = Facts::of_machine(machine, supply);
     facts.shared_table = container.map(str::to_owned);

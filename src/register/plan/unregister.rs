@@ -16,14 +16,15 @@ use crate::paths;
 use crate::paths::NIX_OWN_CONF;
 use crate::register::facts::{Facts, RecordState};
 use crate::register::plan::nix::list_guests;
+use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::{Artifact, Record, System};
-use crate::register::request::UnregisterRequest;
+use crate::register::request::{RegisterRequest, UnregisterRequest};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Plans the removal of systems. The order is Nix, then the entry, the boot file and the emulator.
 pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
-    let requested: Vec<_> = request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect();
+    let requested = find_registered(request, facts);
     let mut plan = Plan::default();
     for arch in &request.systems {
         let known = requested.contains(arch);
@@ -31,24 +32,16 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             plan.systems.push(SystemPlan { arch, system: None, already: !known });
         }
     }
-    let is_requested =
-        |record: &Record| record.target.as_deref().is_some_and(|t| requested.iter().any(|arch| arch.target == t));
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let remaining: BTreeMap<_, _> =
         facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
     plan_nix_removal(facts, &remaining, &mut plan);
-    for entry in request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch)) {
-        plan.steps.push(Step::RemoveEntry(entry_name(entry)));
-    }
+    plan.steps.extend(in_memory_removal(request, facts));
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);
         plan.notes.push(format!("{entry} was registered by register --watch, which registers it again while it runs"));
     }
-    let replaced = facts.replaced_records.iter().filter(|record| is_requested(record));
-    plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
-    for kind in [is_entry, is_file, is_interpreter] {
-        add_undo_steps(facts, &mut plan, |record| is_requested(record) && kind(&record.made));
-    }
+    add_system_removal(facts, &requested, &mut plan);
     if remaining.is_empty() {
         add_undo_steps(facts, &mut plan, is_of_hook);
         if plan.steps.iter().any(|step| matches!(step, Step::RemoveFile(path) if boot_hook::is_runlevel_link(path))) {
@@ -66,6 +59,50 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
         plan.notes.push("removing what an earlier run left behind".into());
     }
     plan
+}
+
+/// Adds to a registration the removal of every system that it does not request, without the configuration of Nix. The
+/// directories and the boot hook stay, because the requested systems need them.
+pub(super) fn add_removal_of_others(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) {
+    let others = request.removal_of_others();
+    let registered = find_registered(&others, facts);
+    let mut plan = Plan::default();
+    add_system_removal(facts, &registered, &mut plan);
+    groups.removed.extend(plan.steps);
+    groups.findings.extend(plan.findings);
+    // These steps are the last of all, because rollback cannot restore an entry whose emulator was only in memory.
+    groups.last.extend(in_memory_removal(&others, facts));
+    groups.systems.extend(registered.into_iter().map(|arch| SystemPlan { arch, system: None, already: false }));
+}
+
+/// Adds the removal of the lines of nix.conf that belong to none of `systems` to a registration.
+pub(super) fn add_nix_removal(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) {
+    let mut plan = Plan::default();
+    plan_nix_removal(facts, systems, &mut plan);
+    groups.nix.extend(plan.steps);
+    groups.findings.extend(plan.findings);
+}
+
+/// Returns those of the requested systems that this tool has registered.
+fn find_registered(request: &UnregisterRequest, facts: &Facts) -> Vec<&'static Arch> {
+    request.systems.iter().copied().filter(|arch| facts.has_records_for(arch)).collect()
+}
+
+/// Returns the steps that remove the entries of the requested systems whose emulators are in memory.
+fn in_memory_removal(request: &UnregisterRequest, facts: &Facts) -> impl Iterator<Item = Step> {
+    let entries = request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch));
+    entries.map(|entry| Step::RemoveEntry(entry_name(entry)))
+}
+
+/// Adds the steps that remove the entries, boot files and emulators of these systems.
+fn add_system_removal(facts: &Facts, systems: &[&'static Arch], plan: &mut Plan) {
+    let is_of_systems =
+        |record: &Record| record.target.as_deref().is_some_and(|t| systems.iter().any(|arch| arch.target == t));
+    let replaced = facts.replaced_records.iter().filter(|record| is_of_systems(record));
+    plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
+    for kind in [is_entry, is_file, is_interpreter] {
+        add_undo_steps(facts, plan, |record| is_of_systems(record) && kind(&record.made));
+    }
 }
 
 fn is_entry(made: &Artifact) -> bool {

@@ -32,6 +32,8 @@ const UPGRADE: Case =
 const SECOND: Case = Case { prepare: &[Run::RegisterSecond], ..REGISTER };
 const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, ..REGISTER };
 const ONE_OF_TWO: Case = Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, ..REGISTER };
+/// The file lists another system than the registered one.
+const APPLY: Case = Case { prepare: &[Run::RegisterSecond], run: Run::Apply, again: Run::Apply, ..REGISTER };
 const HOOK: &[&str] = &["/etc/init.d", "/etc/runlevels"];
 const REGISTER_HOOK: Case = Case { machine: with_hook, only: HOOK, ..REGISTER };
 const UNDO_HOOK: Case = Case { machine: with_hook, only: HOOK, ..UNDO };
@@ -186,6 +188,11 @@ fn killed_unregistrations_are_recovered() {
 #[sandboxed]
 fn killed_unregistrations_of_one_system_are_recovered() {
     ONE_OF_TWO.kill_at_each_change("`unregister` of one of two systems, killed at each change");
+}
+
+#[sandboxed]
+fn killed_applies_are_recovered() {
+    APPLY.kill_at_each_change("`apply` that replaces a system by another, killed at each change");
 }
 
 #[sandboxed]

@@ -1,7 +1,7 @@
 //! The boot hook: the exact plan for each init system, and the scripts themselves, run by a real shell.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::binfmt::userns::{bind, memory};
 use crate::diagnose::doctor::running_host::{TABLE, usual_proc};
+use crate::diagnose::situations::commands::paste;
 use crate::support::Tree;
+use crate::support::emulators::debian_program;
 use crate::support::output::{Done, TOOL, tool};
 use crate::support::runs::{Emulators, Run};
 use crate::support::sandbox::with_all_users;
@@ -256,6 +258,33 @@ fn a_list_of_scripts_in_a_tree_is_reported() {
     assert_eq!(tree.run(&["status", "--json"]).json()["boot"]["hook"], "/etc/init.d/binfmt-nix");
     tree.unregister("all").exits(0);
     assert!(!tree.exists("etc/rc2.d/S03binfmt-nix"));
+}
+
+/// The command of the warning in a chroot with Debian's own programs: the list then has the script.
+#[sandboxed]
+fn the_list_of_scripts_in_a_tree_is_written_by_the_proposed_command() {
+    const MACHINE: [&str; 5] = ["usr/bin", "usr/lib", "bin", "lib", "lib64"];
+    let tree = sysvinit().file("etc/init.d/.depend.start", "TARGETS = cron\n");
+    let reported = register(&tree, &[]).exits(3);
+    let line = reported.err.lines().find_map(|line| Some(line.split_once(", run: ")?.1)).unwrap();
+    let copy = |from: PathBuf, to: &str| assert!(fs::copy(from, tree.path(to)).unwrap() > 0, "{to} is empty");
+    fs::create_dir_all(tree.path("usr/sbin")).unwrap();
+    copy(debian_program("sbin/insserv"), "sbin/insserv");
+    copy(debian_program("etc/insserv.conf"), "etc/insserv.conf");
+    copy("/usr/sbin/update-rc.d".into(), "usr/sbin/update-rc.d");
+    for dir in MACHINE {
+        fs::create_dir_all(tree.path(dir)).unwrap();
+        bind(&Path::new("/").join(dir), &tree.path(dir));
+    }
+    paste(line).exits(0);
+    for dir in MACHINE {
+        umount2(&tree.path(dir), MntFlags::MNT_DETACH).unwrap();
+    }
+    assert_eq!(tree.text("etc/init.d/.depend.start").lines().next(), Some("TARGETS = binfmt-nix"));
+    assert!(tree.exists("etc/rc2.d/S01binfmt-nix") && !tree.exists("etc/rc2.d/S99binfmt-nix"));
+    register(&tree, &[]).exits(0).prints("already registered").omits("update-rc.d");
+    tree.unregister("all").exits(0);
+    assert!(!tree.exists("etc/rc2.d/S01binfmt-nix"));
 }
 
 #[sandboxed]

@@ -1,5 +1,6 @@
-//! `register` and `unregister`.
+//! `register`, `unregister` and `apply`.
 
+pub(crate) mod apply;
 pub(crate) mod boot_hook;
 pub(crate) mod concurrent_changes;
 pub(crate) mod concurrent_writers;

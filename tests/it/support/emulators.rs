@@ -9,6 +9,13 @@ use binfmt_magic::Arch;
 use super::sandbox::{DYNAMIC, SCRATCH};
 use super::skip;
 
+/// A file of Debian's packages insserv, binfmt-support and libpipeline1, which `tests/run` unpacks.
+pub(crate) fn debian_program(file: &str) -> PathBuf {
+    let dir = env::var_os("BINFMT_NIX_TEST_PROGRAMS").filter(|dir| !dir.is_empty());
+    let path = dir.map(|dir| Path::new(&dir).join(file)).filter(|path| path.exists());
+    path.unwrap_or_else(|| skip("programs", format!("BINFMT_NIX_TEST_PROGRAMS has no {file}")))
+}
+
 /// The real static QEMU of a system, from the directory that BINFMT_NIX_TEST_QEMU names.
 pub(crate) fn qemu(system: &str) -> PathBuf {
     if !cfg!(target_arch = "x86_64") {

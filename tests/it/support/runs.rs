@@ -19,6 +19,8 @@ pub(crate) enum Run {
     Unregister,
     RegisterSecond,
     UnregisterSecond,
+    /// `apply` of a file that lists the first system alone.
+    Apply,
 }
 
 /// The emulators that runs register.
@@ -59,6 +61,16 @@ impl Run {
             Self::Unregister => words(["unregister", "aarch64"]),
             Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
+            Self::Apply => {
+                let emulator = emulators.file("aarch64", CURRENT);
+                // A directory of emulators has them by these names.
+                let dir = Path::new(SCRATCH).join("applied");
+                fs::create_dir_all(&dir).unwrap();
+                fs::copy(emulator, dir.join("qemu-aarch64")).unwrap();
+                let config = format!("systems = [\"aarch64-linux\"]\nfrom = \"{}\"\n", dir.display());
+                fs::write(dir.join("config.toml"), config).unwrap();
+                [words(["apply", "--config"]), vec![dir.join("config.toml").to_str().unwrap().to_owned()]].concat()
+            }
         }
     }
 

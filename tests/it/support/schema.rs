@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The schemas, each with the JSON pointer of a field that only its document has.
-const DOCUMENTS: [(&str, &str); 15] = [
+const DOCUMENTS: [(&str, &str); 16] = [
     ("/exit_status", include_str!("../../../packaging/schema/error.json")),
     ("/changed", include_str!("../../../packaging/schema/register.json")),
+    ("/diff", include_str!("../../../packaging/schema/apply-check.json")),
     ("/event", include_str!("../../../packaging/schema/watch-event.json")),
     ("/unfinished", include_str!("../../../packaging/schema/status.json")),
     ("/state", include_str!("../../../packaging/schema/status-check.json")),

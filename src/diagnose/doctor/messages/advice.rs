@@ -452,9 +452,12 @@ impl Subject<'_> {
             let command = format!("update-binfmts --disable {}", shell_quote(&name));
             todo.lines.push(self.snapshot.shell.as_root(command));
         }
-        if todo.lines.is_empty() {
-            todo.here.push("no entry of this machine starts run-detectors".to_owned());
-        }
+        todo.here.push(if todo.lines.is_empty() {
+            "no entry of this machine starts run-detectors".to_owned()
+        } else {
+            // Its unit starts `update-binfmts --enable` (binfmt-support 2.2.2).
+            "that lasts until the machine restarts: binfmt-support then enables all its entries".to_owned()
+        });
         todo
     }
 

@@ -1,13 +1,15 @@
 //! Commands in the help of errors: pasted into `sh`, after which the failed command succeeds.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-use super::commands::{Help, help, paste};
+use super::commands::{Help, help, paste, shell};
 use super::{bare, live};
+use crate::support::emulators::debian_program;
 use crate::support::output::{Done, TOOL, tool};
-use crate::support::sandbox::itself;
+use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::table::probe;
 use crate::support::tree::BOOT;
 
@@ -67,6 +69,35 @@ fn user_namespaces_are_allowed_by_the_command_of_the_error() {
     };
     drop(pasted(&command_after(&run().exits(6), "as root: ")));
     drop(run().exits(0));
+}
+
+/// Debian's binfmt-support made the entry. Its command disables it, and the message has no cause any more.
+#[sandboxed]
+fn an_entry_with_detectors_is_disabled_by_the_command_for_its_message() {
+    let machine = live::machine();
+    let (program, text) =
+        (debian_program("usr/sbin/update-binfmts"), "run-detectors: unable to find an interpreter for ./a.exe");
+    let usr = program.parent().unwrap().parent().unwrap().display();
+    let libraries = format!("{usr}/lib/x86_64-linux-gnu:{usr}/lib/aarch64-linux-gnu");
+    assert_eq!(shell("true").code, Some(0), "it makes the directory of stand-ins");
+    let stand_in = Path::new(SCRATCH).join("bin/update-binfmts");
+    fs::write(&stand_in, format!("#!/bin/sh\nLD_LIBRARY_PATH={libraries} exec {} \"$@\"\n", program.display()))
+        .unwrap();
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all("/var/lib/binfmts").unwrap();
+    let install = "update-binfmts --install cli /bin/true --magic MZ --detector /bin/false";
+    assert_eq!(shell(install).code, Some(0));
+    let explain = || machine.run(&["doctor", "--json", text]).exits(3).json()["meanings"][0].clone();
+    let found = explain();
+    assert!(
+        found["here"].to_string().contains("the entry cli starts /usr/lib/binfmt-support/run-detectors"),
+        "{found:#}"
+    );
+    assert_eq!(found["repair"], serde_json::json!(["update-binfmts --disable cli"]));
+    drop(pasted(found["repair"][0].as_str().unwrap()));
+    let found = explain();
+    assert!(found["here"].to_string().contains("no entry of this machine starts run-detectors"), "{found:#}");
+    assert_eq!(found["repair"], serde_json::json!([]));
 }
 
 #[sandboxed]
