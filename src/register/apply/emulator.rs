@@ -8,13 +8,14 @@ use binfmt_magic::Arch;
 
 use super::{Apply, io_error};
 use crate::error::{Error, Result};
-use crate::host::{self, FileId, FileStamp, StagedFile};
+use crate::host::{self, FileId, FileStamp, StagedFile, StagedProgram};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::obtain::ObtainContext;
 use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
+use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
 /// Installed emulator, as read just before its entry is registered.
@@ -46,7 +47,12 @@ impl Apply<'_> {
         let downloads = supply.download_emulators(context, archs, stage)?;
         self.notes.extend(downloads.note);
         for emulator in downloads.emulators {
-            self.stage_verified(emulator.arch, emulator.file, emulator.sha256, Path::new(&emulator.url))?;
+            let from = Path::new(&emulator.url);
+            let ready = self.check_staged(emulator.arch, emulator.file, emulator.sha256, from)?;
+            let version = query_version(emulator.arch, ready.file(), VersionQuery::Run)
+                .map_err(|e| unfit(emulator.arch, from, e.to_string()))?
+                .version;
+            self.staged.insert(emulator.arch.target, (ready, emulator.sha256, version));
             if emulator.is_fallback {
                 self.fallback_sources.insert(emulator.arch.target, (emulator.version, emulator.url));
             }
@@ -63,29 +69,31 @@ impl Apply<'_> {
         source.rewind().map_err(io_error("read", from))?;
         let real_path = self.host.real_path(&paths::interpreter_path(arch));
         host::regular_file::copy_program(source, staged.file()).map_err(|e| Error::copy(from, &real_path, e))?;
-        self.stage_verified(arch, staged, expected, from)
+        let ready = self.check_staged(arch, staged, expected, from)?;
+        // These bytes have reported their version when they were validated. Only their new place is unknown.
+        if host::user_files::is_on_noexec_mount(ready.file()) {
+            return Err(unfit(arch, from, format!("the file system of {} is mounted noexec", real_path.as_text())));
+        }
+        self.staged.insert(arch.target, (ready, expected, validated.version));
+        Ok(())
     }
 
-    /// Verifies a staged file before it gets its name. It must have the expected digest, be a static program for this
-    /// machine, and report a version as the expected emulator.
-    pub(super) fn stage_verified(
-        &mut self,
+    /// Checks a staged file before it gets its name: it must have the expected digest, and be a static program for this
+    /// machine.
+    fn check_staged(
+        &self,
         arch: &'static Arch,
         mut staged: StagedFile,
         expected: Sha256,
         from: &Path,
-    ) -> Result<()> {
-        let unfit = |why: String| Error::Unfit { path: from.to_owned(), binary: paths::emulator_name(arch), why };
+    ) -> Result<StagedProgram> {
         let real_path = self.host.real_path(&paths::interpreter_path(arch));
         let (head, sha256) = read_head_and_digest(staged.file()).map_err(io_error("read", &real_path))?;
         if sha256 != expected {
-            return Err(unfit("its bytes changed during the transfer".into()));
+            return Err(unfit(arch, from, "its bytes changed during the transfer".into()));
         }
-        binary::check_binary(&head, &self.facts.machine).map_err(|e| unfit(e.to_string()))?;
-        let ready = staged.into_program().map_err(io_error("write", &real_path))?;
-        let version = query_version(arch, ready.file(), VersionQuery::Run).map_err(|e| unfit(e.to_string()))?.version;
-        self.staged.insert(arch.target, (ready, sha256, version));
-        Ok(())
+        binary::check_binary(&head, &self.facts.machine).map_err(|e| unfit(arch, from, e.to_string()))?;
+        staged.into_program().map_err(io_error("write", &real_path))
     }
 
     /// Moves a staged emulator to its path. The previous file is kept for rollback.
@@ -139,6 +147,10 @@ impl Apply<'_> {
         let head = host::user_files::read_head(&file, binary::HEAD_SIZE).map_err(io_error("read", &path))?;
         Ok(InstalledEmulator { head, version })
     }
+}
+
+fn unfit(arch: &Arch, from: &Path, why: String) -> Error {
+    Error::Unfit { path: from.to_owned(), binary: paths::emulator_name(arch), why }
 }
 
 fn read_head_and_digest(file: &mut File) -> std::io::Result<(Vec<u8>, Sha256)> {

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::emulators::{busybox, outside};
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::proposals::report_executed;
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::{line, probe};
@@ -69,7 +69,7 @@ pub(crate) fn joe(program: &Path) -> Command {
 
 /// `run` with the real QEMU of a system, as joe.
 pub(crate) fn running(system: &str, words: &[&str]) -> Command {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     let qemu = shown(&qemu(system));
     command.args(["run", "--system", system, "--qemu"]).arg(qemu).arg("--").args(words);
     command
@@ -166,7 +166,7 @@ fn a_program_of_another_system_is_not_read_as_a_script() {
     done(&mut running("aarch64", &[script.to_str().unwrap()])).exits(126).says("-s riscv64 is missing");
     let page = outside("page", b"<html>\n");
     done(&mut running("aarch64", &[page.to_str().unwrap()])).exits(126).says("it is a web page").omits("-s ");
-    let cut = outside("cut", &fs::read(TOOL).unwrap()[..60]);
+    let cut = outside("cut", &fs::read(tool_path()).unwrap()[..60]);
     done(&mut running("aarch64", &[cut.to_str().unwrap()])).exits(126).says("is cut off");
     let text = outside("text", b"echo \"$1\"\n");
     prints(&mut running("aarch64", &[text.to_str().unwrap(), "as sh"]), "as sh\n");
@@ -319,7 +319,7 @@ fn fifty_runs_at_once_have_separate_tables() {
 /// In a `run` inside of a `run`, the inner table has the outer entries in their order, below its own.
 #[sandboxed]
 fn entries_of_the_outer_table_are_copied() {
-    let tool = shown(Path::new(TOOL));
+    let tool = shown(Path::new(tool_path()));
     let riscv = shown(&qemu("riscv64"));
     let inner =
         [tool.to_str().unwrap(), "run", "--system", "riscv64", "--qemu", riscv.to_str().unwrap(), "--verbose", "--"];
@@ -339,7 +339,7 @@ fn entries_that_cannot_be_copied_are_named() {
     fs::write(format!("{TABLE}/register"), format!(":gone:E::gone::{}:F", gone.display())).unwrap();
     fs::write(format!("{TABLE}/register"), ":there:E::there::/bin/true:F").unwrap();
     fs::remove_file(gone).unwrap();
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     command.args(["run", "-v", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "ls", "-U", TABLE]);
     let said = done(&mut command)
         .exits(0)
@@ -389,7 +389,7 @@ fn nested_namespaces_keep_the_table() {
 
 #[sandboxed]
 fn several_systems_share_one_table() {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     memory(Path::new("/usr/local/bin"));
     for system in ["aarch64", "riscv64"] {
         fs::copy(qemu(system), format!("/usr/local/bin/qemu-{system}")).unwrap();

@@ -8,7 +8,7 @@ use nix::mount::{MntFlags, umount2};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::binfmt::userns::{bind, done, joe, memory, running, shown};
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::qemu;
 use crate::support::sandbox::SCRATCH;
 
@@ -63,7 +63,7 @@ fn a_chroot_is_reported() {
     for dir in ["bin", "lib", "lib64"] {
         std::os::unix::fs::symlink(format!("usr/{dir}"), room.join(dir)).unwrap();
     }
-    fs::copy(TOOL, room.join("tool")).unwrap();
+    fs::copy(tool_path(), room.join("tool")).unwrap();
     fs::copy(qemu("aarch64"), room.join("qemu")).unwrap();
     let mut command = Command::new("chroot");
     command.arg(&room).args(["/tool", "run", "-s", "aarch64", "--qemu", "/qemu", "/bin/true"]);
@@ -72,7 +72,7 @@ fn a_chroot_is_reported() {
 
 #[sandboxed]
 fn a_missing_proc_is_reported() {
-    let (tool, qemu) = (shown(Path::new(TOOL)), shown(&qemu("aarch64")));
+    let (tool, qemu) = (shown(Path::new(tool_path())), shown(&qemu("aarch64")));
     umount2("/proc", MntFlags::MNT_DETACH).unwrap();
     let mut command = Command::new(tool);
     command.args(["run", "-s", "aarch64", "--qemu"]).arg(qemu).arg("true");
@@ -89,7 +89,7 @@ fn missing_subordinate_ids_are_reported() {
             bind(&empty, Path::new(file));
         }
     }
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     command.args(["run", "--map-root", "-s", "aarch64", "--qemu"]).arg(shown(&qemu("aarch64"))).args(["--", "true"]);
     done(&mut command).exits(6).says("/etc/subuid has no subordinate ids for user").says("usermod --add-subuids");
 }
@@ -97,7 +97,7 @@ fn missing_subordinate_ids_are_reported() {
 /// An ordinary user, who cannot register, gets a command that works.
 #[sandboxed]
 fn register_suggests_run_to_ordinary_users() {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     let said = done(command.args(["register", "aarch64"])).exits(4);
     said.says("sudo /scratch/binfmt-nix register aarch64").says("run --system aarch64 -- COMMAND");
 }

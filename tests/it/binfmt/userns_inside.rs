@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::binfmt::userns::{done, running, shown, usual_proc};
 use crate::diagnose::doctor::reports::finding_ids;
 use crate::diagnose::doctor::running_host::live;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::table::probe;
 use crate::support::{LiarBehavior, emulators, liar, qemu, settings_nix};
 
@@ -35,7 +35,7 @@ fn assert_commands_work(run: fn(&[&str]) -> Command) {
     machine();
     let program = probe("aarch64");
     let inside = |args: &str| -> Done {
-        let tool = shown(Path::new(TOOL));
+        let tool = shown(Path::new(tool_path()));
         let words: Vec<&str> = [tool.to_str().unwrap()].into_iter().chain(args.split(' ')).collect();
         done(&mut run(&words)).omits("chown")
     };
@@ -71,7 +71,7 @@ fn assert_commands_work(run: fn(&[&str]) -> Command) {
     let repaired = |config: &str| {
         let script = "export NIX_CONFIG=\"$1\"; \"$0\" doctor --json; eval \"$(\"$0\" doctor | grep 'export ')\"; \
                       echo \"$NIX_CONFIG\"; \"$0\" doctor";
-        let tool = shown(Path::new(TOOL));
+        let tool = shown(Path::new(tool_path()));
         let done = done(&mut run(&["sh", "-c", script, tool.to_str().unwrap(), config])).exits(0);
         done.prints("nothing is wrong")
     };
@@ -83,7 +83,7 @@ fn assert_commands_work(run: fn(&[&str]) -> Command) {
 #[sandboxed]
 fn the_repair_of_nix_config_keeps_the_lines_of_run() {
     machine();
-    let tool = shown(Path::new(TOOL));
+    let tool = shown(Path::new(tool_path()));
     let script =
         "\"$0\" doctor --json; eval \"$(\"$0\" doctor | grep 'export ')\"; echo \"$NIX_CONFIG\"; \"$0\" doctor";
     let mut command = running("aarch64", &["sh", "-c", script, tool.to_str().unwrap()]);
@@ -107,7 +107,7 @@ fn root_passes_only_lists_to_nix_inside() {
     machine();
     let nix = Path::new(settings_nix::BIN).join("nix");
     fs::write(&nix, "#!/bin/sh\nprintf '%s\\n' \"$NIX_CONFIG\" >> /scratch/config\necho extra-platforms =\n").unwrap();
-    let tool = shown(Path::new(TOOL));
+    let tool = shown(Path::new(tool_path()));
     let mut command = as_root(&[tool.to_str().unwrap(), "status"]);
     done(command.env("NIX_CONFIG", "plugin-files = /scratch/x.so\nextra-extra-platforms = i686-linux")).exits(0);
     let given = fs::read_to_string("/scratch/config").unwrap();
@@ -119,6 +119,6 @@ fn root_passes_only_lists_to_nix_inside() {
 fn a_directory_that_others_may_change_is_refused_inside() {
     machine();
     fs::set_permissions("/var/lib/binfmt-nix", fs::Permissions::from_mode(0o777)).unwrap();
-    let tool = shown(Path::new(TOOL));
+    let tool = shown(Path::new(tool_path()));
     done(&mut running("aarch64", &[tool.to_str().unwrap(), "status"])).exits(1).says("/var/lib/binfmt-nix");
 }

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::table::probe;
 use crate::support::tree::{EMULATOR, NIX_CONF};
 use crate::support::{Tree, fault_table, qemu};
@@ -110,7 +110,7 @@ fn a_change_whose_result_cannot_be_printed_is_kept() {
 fn register_with_limit(tree: &Tree, blocks: u64) -> Done {
     let script = format!("ulimit -f {blocks} && exec \"$@\"");
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", &script, "sh", TOOL, "--root", tree.path("").to_str().unwrap()]);
+    command.args(["-c", &script, "sh", tool_path(), "--root", tree.path("").to_str().unwrap()]);
     command.args(["register", "aarch64", "--qemu", qemu("aarch64").to_str().unwrap()]);
     command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).output().unwrap().into()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::binfmt::userns::bind;
 use crate::support::fault::{self, Change, Fault};
 use crate::support::invariants::CompleteStates;
-use crate::support::output::TOOL;
+use crate::support::output::tool_path;
 use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table};
@@ -43,7 +43,7 @@ const UNDO_HOOK: Case = Case { machine: with_hook, only: HOOK, ..UNDO };
 fn with_hook() -> Tree {
     let tree = Tree::new().without("usr/lib/systemd").program("sbin/openrc-init", "");
     let tree = tree.link("sbin/init", "openrc-init").program("usr/bin/binfmt-nix", "");
-    bind(Path::new(TOOL), &tree.path("usr/bin/binfmt-nix"));
+    bind(Path::new(tool_path()), &tree.path("usr/bin/binfmt-nix"));
     tree
 }
 

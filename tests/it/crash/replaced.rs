@@ -8,10 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::support::Tree;
 use crate::support::output::Done;
-use crate::support::runs::{Emulators, Run};
+use crate::support::runs::Run;
 use crate::support::tree::EMULATOR;
+use crate::support::{Tree, fault};
 
 #[sandboxed]
 fn an_emulator_that_changes_during_register_is_not_used() {
@@ -21,9 +21,7 @@ fn an_emulator_that_changes_during_register_is_not_used() {
     for number in 1.. {
         let tree = Tree::without_nix();
         let before = tree.snapshot();
-        let args = Run::Register.args(Emulators::Small);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let child = tree.start_in(&args, &[("BINFMT_NIX_FAILPOINT", &format!("stop@{number}"))]);
+        let child = fault::start(&tree, Run::Register, "stop", number);
         if !is_stopped(&child) {
             Done::from(child.wait_with_output().unwrap()).exits(0).prints("registered, proven");
             break;

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use nix::sys::statvfs::statvfs;
 
+use crate::support::output::tool_path;
 use crate::support::runs::discard_tree;
 use crate::support::snapshot::Snapshot;
 use crate::support::tree::{EMULATOR, ROOT};
@@ -153,7 +154,7 @@ fn a_file_of_another_user_is_kept() {
         fs::write(dir.join(name), "text").unwrap();
         std::os::unix::fs::chown(dir.join(name), Some(uid), None).unwrap();
     }
-    let mut tool = std::process::Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    let mut tool = std::process::Command::new(tool_path());
     let done = tool.arg("--root").arg(root.path()).args(["unregister", "riscv64"]).env_clear().output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(!dir.join(".binfmt-nix-4242-0").exists() && dir.join(".binfmt-nix-4242-1").exists());

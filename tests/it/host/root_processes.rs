@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use crate::binfmt::userns::memory;
 use crate::diagnose::doctor::running_host::{live, start_daemon};
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::{qemu, skip};
 
@@ -142,7 +142,8 @@ fn another_user_learns_that_the_daemon_is_unknown() {
     fs::create_dir_all("/nix/store").unwrap();
     let daemon = Running(start_daemon("nix", &["nix-daemon"]));
     change_settings();
-    let output = itself("stranger").unwrap().args([TOOL, "doctor"]).env("PATH", "/usr/bin:/bin").output().unwrap();
+    let output =
+        itself("stranger").unwrap().args([tool_path(), "doctor"]).env("PATH", "/usr/bin:/bin").output().unwrap();
     let done = Done::from(output).exits(0).omits("daemon-not-restarted");
     let words: Vec<_> = done.out.split_whitespace().collect();
     assert!(

@@ -137,7 +137,7 @@ fn probes_run_for_root_without_capabilities() {
     command.args([
         "--bounding-set=-all",
         "--inh-caps=-all",
-        crate::support::output::TOOL,
+        crate::support::output::tool_path(),
         "status",
         "--check",
         "aarch64",
@@ -149,7 +149,7 @@ fn probes_run_for_root_without_capabilities() {
 #[sandboxed]
 fn probes_run_if_only_root_may_start_this_program() {
     let path = machine_with(&fs::read(qemu("aarch64")).unwrap(), "PF");
-    let own = outside("only-root", &fs::read(crate::support::output::TOOL).unwrap());
+    let own = outside("only-root", &fs::read(crate::support::output::tool_path()).unwrap());
     fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).unwrap();
     let output = std::process::Command::new(&own).args(["test", "aarch64"]).env_clear().output().unwrap();
     let done = Done::from(output).exits(0);

@@ -42,6 +42,17 @@ fn a_disabled_table_is_reported() {
 }
 
 #[sandboxed]
+fn an_emulator_is_not_copied_to_a_noexec_mount() {
+    let bin = EMULATOR.rsplit_once('/').unwrap().0;
+    let tree = remount(Tree::new().dir(bin), bin, MsFlags::MS_NOEXEC);
+    let before = tree.snapshot();
+    let done =
+        tree.register("aarch64").exits(1).says("is mounted noexec").says("/tree/usr/local/libexec/binfmt-nix/bin");
+    assert_eq!(done.out, "");
+    before.is_restored_in(&tree);
+}
+
+#[sandboxed]
 fn register_prepares_an_image_without_a_kernel() {
     let tree = Tree::offline();
     let before = tree.snapshot();

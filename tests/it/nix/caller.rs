@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use crate::binfmt::userns::{bind, memory, shown};
 use crate::diagnose::doctor::running_host::live;
 use crate::host::foreign_files::finish_command;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::{qemu, skip};
 
@@ -151,7 +151,11 @@ fn below_sudo_nix_runs_as_the_caller() {
     );
     // An ordinary user cannot become another one by a variable.
     let mut stranger = itself("stranger").unwrap();
-    stranger.arg(shown(Path::new(TOOL))).args(["test", "aarch64", "--nix"]).env_clear().env("PATH", "/usr/bin:/bin");
+    stranger
+        .arg(shown(Path::new(tool_path())))
+        .args(["test", "aarch64", "--nix"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
     stranger.env("BINFMT_NIX_TEST_ROLE", "stranger");
     let (done, runs) = test_nix(stranger, &by_joe);
     done.omits("(as joe)");

@@ -14,6 +14,7 @@ use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
 use crate::support::emulators::{endless, spy};
+use crate::support::output::tool_path;
 use crate::support::{qemu, skip};
 
 /// The longest wait for a program to start.
@@ -39,7 +40,7 @@ fn program(dir: &Path, bytes: &[u8]) -> PathBuf {
 }
 
 fn register(dir: &Path) -> Command {
-    let mut tool = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    let mut tool = Command::new(tool_path());
     tool.arg("--root").arg(dir.join("root")).args(["register", "aarch64", "--no-nix", "--no-persist"]).env_clear();
     tool
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{lchown, symlink};
 use std::path::Path;
 
 use crate::support::emulators::busybox;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::sandbox::SCRATCH;
 use crate::support::table::line;
 use crate::support::{LiarBehavior, Tree, liar, qemu};
@@ -70,7 +70,7 @@ fn an_emulator_in_a_profile_of_root_is_used() {
 /// A user chooses what runs as that user, and not what runs as root.
 #[sandboxed]
 fn the_profile_of_a_user_is_ignored_for_root() {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     let profile = Path::new(SCRATCH).join("joe/.nix-profile");
     memory(Path::new("/usr/local/bin"));
     fs::create_dir_all(profile.join("bin")).unwrap();

@@ -12,7 +12,7 @@ use crate::diagnose::doctor::running_host::{TABLE, usual_proc};
 use crate::diagnose::situations::commands::paste;
 use crate::support::Tree;
 use crate::support::emulators::debian_program;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::runs::{Emulators, Run};
 use crate::support::sandbox::with_all_users;
 
@@ -171,7 +171,7 @@ const PACKAGED: Machine = Machine {
     name: "Debian with sysvinit and the program of a package",
     make: || {
         let tree = sysvinit().program("usr/bin/binfmt-nix", "");
-        bind(Path::new(TOOL), &tree.path("usr/bin/binfmt-nix"));
+        bind(Path::new(tool_path()), &tree.path("usr/bin/binfmt-nix"));
         tree
     },
     steps: &[

@@ -12,13 +12,14 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::support::output::tool_path;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
 /// Runs a download by the tool with only these variables, from this mirror.
 fn run_download(url: &str, variables: &[(&str, &str)]) -> (Output, String) {
     let root = tempfile::tempdir().unwrap();
-    let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"))
+    let done = Command::new(tool_path())
         .arg("--root")
         .arg(root.path())
         .args(["register", "aarch64", "--source", "download", "--no-nix", "--no-persist", "--mirror", url])
@@ -132,7 +133,7 @@ fn proxies_are_used() {
 /// Started by a user, the worker reports the missing request and does nothing.
 #[test]
 fn a_worker_without_a_job_fails() {
-    let done = Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(["internal", "download"]).output().unwrap();
+    let done = Command::new(tool_path()).args(["internal", "download"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("cannot read the job of /proc/self") && done.stdout.is_empty(), "{stderr}");

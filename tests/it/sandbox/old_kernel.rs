@@ -9,6 +9,7 @@ use std::sync::Arc;
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
+use crate::support::output::tool_path;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
@@ -28,7 +29,7 @@ pub(crate) fn child(words: &[&str]) -> ExitCode {
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let filter = SeccompFilter::new(none, SeccompAction::Allow, absent, machine).unwrap();
     apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
-    eprintln!("{}", Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(words).exec());
+    eprintln!("{}", Command::new(tool_path()).args(words).exec());
     ExitCode::FAILURE
 }
 
@@ -67,7 +68,7 @@ fn a_note_names_the_missing_protections() {
 
 #[test]
 fn a_complete_kernel_gets_no_note() {
-    let done = run_download(env!("CARGO_BIN_EXE_binfmt-nix"), &[]);
+    let done = run_download(tool_path(), &[]);
     let stderr = String::from_utf8(done.stderr).unwrap();
     if stderr.contains("this kernel or container has no") {
         skip("kernel", stderr);

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 
+use crate::support::output::tool_path;
 use crate::support::skip;
 
 /// The longest wait for anything in these tests.
@@ -39,7 +40,7 @@ impl Stalled {
         let asked = thread::spawn(move || listener.accept().unwrap().0);
         // The caller left files open, which the worker must not inherit.
         let mut tool = Command::new("/bin/sh")
-            .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", env!("CARGO_BIN_EXE_binfmt-nix")])
+            .args(["-c", "exec \"$0\" \"$@\" 7< /etc/hostname 9< /", tool_path()])
             .arg("--root")
             .arg(root.path())
             .args(["register", "aarch64", "--no-nix"])
@@ -182,7 +183,7 @@ fn no_run_waits_for_the_download_of_an_archive() {
     let stalled =
         Stalled::with_source(|server| vec!["--from".into(), format!("{server}/x.deb"), "--insecure-no-digest".into()]);
     let root = stalled.root.path();
-    let mut other = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    let mut other = Command::new(tool_path());
     other.arg("--root").arg(root).args(["unregister", "riscv64", "--wait", "0"]).env_clear();
     let done = other.output().unwrap();
     kill(stalled.child, Signal::SIGKILL).unwrap();
@@ -194,7 +195,7 @@ fn no_run_waits_for_the_download_of_an_archive() {
 #[test]
 fn a_run_that_waits_for_a_download_says_so() {
     let stalled = Stalled::new();
-    let mut other = Command::new(env!("CARGO_BIN_EXE_binfmt-nix"));
+    let mut other = Command::new(tool_path());
     other.arg("--root").arg(stalled.root.path()).args(["unregister", "riscv64", "--wait", "1"]).env_clear();
     let done = other.output().unwrap();
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();

@@ -1,9 +1,9 @@
 //! One run of the tool with a fault at one of its changes.
 
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use crate::support::Tree;
-use crate::support::output::{Done, tool};
+use crate::support::output::{Done, TOOL_WITH_FAILPOINTS};
 use crate::support::runs::{Emulators, Run};
 
 /// A fault that is injected at a change.
@@ -32,10 +32,7 @@ pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option
         Fault::Torn => "torn",
         Fault::Fails(error) => error,
     };
-    let args = run.args(Emulators::Small);
-    let mut command = tool(&["--root", tree.path("").to_str().unwrap()]);
-    command.args(args).env("BINFMT_NIX_FAILPOINT", format!("{action}@{number}")).stdin(Stdio::null());
-    let done = Done::from(command.output().unwrap()).omits("panicked");
+    let done = Done::from(start(tree, run, action, number).wait_with_output().unwrap()).omits("panicked");
     let change = done.err.lines().find_map(|line| {
         let (found, rest) = line.strip_prefix("failpoint ")?.split_once(": ")?;
         assert_eq!(found, number.to_string());
@@ -46,4 +43,12 @@ pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option
         return (None, done.exits(0));
     }
     (change, done)
+}
+
+/// Starts the tool of this build with an action at the change of this number: a fault, or `stop`.
+pub(crate) fn start(tree: &Tree, run: Run, action: &str, number: usize) -> Child {
+    let mut command = Command::new(TOOL_WITH_FAILPOINTS);
+    command.arg("--root").arg(tree.path("")).args(run.args(Emulators::Small));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("BINFMT_NIX_FAILPOINT", format!("{action}@{number}"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -1,13 +1,23 @@
 //! Results of finished runs of the tool, with checks that can be chained.
 
+use std::env;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-/// The compiled tool.
-pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-nix");
+/// The tool of this build. Only this one has failpoints.
+pub(crate) const TOOL_WITH_FAILPOINTS: &str = env!("CARGO_BIN_EXE_binfmt-nix");
+
+/// Path of the tool that is tested: `BINFMT_NIX_TEST_TOOL`, which `tests/run` sets to the program of packaging/release,
+/// or else the tool of this build.
+pub(crate) fn tool_path() -> &'static str {
+    static PATH: LazyLock<String> =
+        LazyLock::new(|| env::var("BINFMT_NIX_TEST_TOOL").unwrap_or_else(|_| TOOL_WITH_FAILPOINTS.to_owned()));
+    &PATH
+}
 
 /// The tool with these arguments, in an environment of only PATH.
 pub(crate) fn tool(args: &[&str]) -> Command {
-    let mut command = Command::new(TOOL);
+    let mut command = Command::new(tool_path());
     command.args(args).env_clear().env("PATH", "/usr/bin:/bin");
     command
 }
@@ -35,7 +45,7 @@ impl From<Output> for Done {
 
 /// Commands in the output have the path of the tool, because it is in no directory of PATH.
 fn contains(output: &str, text: &str) -> bool {
-    output.contains(text) || output.replace(TOOL, "binfmt-nix").contains(text)
+    output.contains(text) || output.replace(tool_path(), "binfmt-nix").contains(text)
 }
 
 impl Done {
@@ -78,7 +88,7 @@ impl Done {
     /// path.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
-        let value: serde_json::Value = match serde_json::from_str(&self.out.replace(TOOL, "binfmt-nix")) {
+        let value: serde_json::Value = match serde_json::from_str(&self.out.replace(tool_path(), "binfmt-nix")) {
             Ok(value) => value,
             Err(error) => panic!("stdout is not one JSON document: {error}: {self:#?}"),
         };

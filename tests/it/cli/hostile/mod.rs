@@ -26,7 +26,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::emulators::outside;
-use crate::support::output::{TOOL, tool};
+use crate::support::output::{tool, tool_path};
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::snapshot::Snapshot;
 use crate::support::tree::ROOT;
@@ -85,7 +85,7 @@ impl Input {
     fn command(&self) -> Command {
         let mut command = if self.stranger {
             let mut command = itself("stranger").unwrap();
-            command.arg(TOOL);
+            command.arg(tool_path());
             command
         } else {
             tool(&[])

@@ -12,7 +12,7 @@ use crate::binfmt::userns::memory;
 use crate::diagnose::doctor::reports::{finding, finding_ids, finds, registered_tree, repaired};
 use crate::diagnose::doctor::running_host::live;
 use crate::diagnose::situations::commands::paste;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::proposals::report_executed;
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::tree::{NIX_CONF, OWN_CONF};
@@ -49,7 +49,7 @@ fn repair_of<'a>(found: &'a Value, id: &str) -> Vec<&'a str> {
 /// Runs the commands in a shell, and then the doctor in the same shell.
 #[track_caller]
 fn obey_and_diagnose(lines: &[&str], variables: &[(&str, &str)]) -> Done {
-    let script = format!("{}\n{TOOL} doctor --json", lines.join("\n"));
+    let script = format!("{}\n{} doctor --json", lines.join("\n"), tool_path());
     let mut command = Command::new("/bin/sh");
     command.args(["-ec", &script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     report_executed(&lines.join("\n"));
@@ -313,14 +313,14 @@ fn an_ordinary_user_repairs_the_own_settings() {
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/scratch/own");
         command
     };
-    let found = finds_with(by_stranger(TOOL, &["doctor", "--json"]), &[], &["nix-no-local-jobs"]);
+    let found = finds_with(by_stranger(tool_path(), &["doctor", "--json"]), &[], &["nix-no-local-jobs"]);
     let lines = repair_of(&found, "nix-no-local-jobs");
     assert_eq!(lines, [format!("sed -i '1s/=[[:blank:]]*0/= auto/' {conf}")]);
     assert!(found["looked_at"].as_str().unwrap().contains("and those of "), "{found:#}");
     let done: Done = by_stranger("/bin/sh", &["-ec", lines[0]]).output().unwrap().into();
     done.exits(0);
     report_executed(lines[0]);
-    finds_with(by_stranger(TOOL, &["doctor", "--json"]), &[], &[]);
+    finds_with(by_stranger(tool_path(), &["doctor", "--json"]), &[], &[]);
 }
 
 /// A user's settings about emulation count if the daemon trusts the user, or if no daemon builds.

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::output::{Done, TOOL};
+use crate::support::output::{Done, tool_path};
 use crate::support::proposals::report_executed;
 use crate::support::tree::{BOOT, EMULATOR, OWN_CONF, RECEIPT};
 use crate::support::{Tree, qemu};
@@ -52,7 +52,7 @@ pub(crate) fn run_repair(tree: &Tree, finding: &Value, emulator: Option<&str>) {
 }
 
 fn shell(line: &str) -> Done {
-    let bin = std::path::Path::new(TOOL).parent().unwrap().display();
+    let bin = std::path::Path::new(tool_path()).parent().unwrap().display();
     let mut command = Command::new("/bin/sh");
     command.args(["-ec", line]).env_clear().env("PATH", format!("{bin}:/usr/sbin:/usr/bin:/sbin:/bin"));
     command.stdin(Stdio::null()).output().unwrap().into()
@@ -170,7 +170,7 @@ fn fix_repairs_an_entry_and_nix_settings_together() {
 #[sandboxed]
 fn fix_on_the_running_host_needs_root() {
     let mut command = crate::support::sandbox::itself("stranger").unwrap();
-    let output = command.args([TOOL, "doctor", "--fix"]).env("PATH", "/usr/bin:/bin").output().unwrap();
+    let output = command.args([tool_path(), "doctor", "--fix"]).env("PATH", "/usr/bin:/bin").output().unwrap();
     Done::from(output).exits(4).says("sudo").says("doctor --fix");
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Machine, Situation, ids, verdict};
 use crate::diagnose::situations::systemctl;
-use crate::support::output::{Done, TOOL};
+use crate::support::output::{Done, tool_path};
 use crate::support::proposals::report_executed;
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::ROOT;
@@ -251,7 +251,7 @@ pub(crate) fn paste(line: &str) -> Done {
 
 /// Runs a line that no output proposes.
 pub(super) fn shell(line: &str) -> Done {
-    let bin = Path::new(TOOL).parent().unwrap().display();
+    let bin = Path::new(tool_path()).parent().unwrap().display();
     let mut command = Command::new("/bin/sh");
     let path = format!("{}:{bin}:/usr/sbin:/usr/bin:/sbin:/bin", stand_ins().display());
     command.args(["-ec", line]).env_clear().env("PATH", path).env("XDG_CACHE_HOME", CACHE);

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::commands::{Help, help, paste, shell};
 use super::{bare, live};
 use crate::support::emulators::debian_program;
-use crate::support::output::{Done, TOOL, tool};
+use crate::support::output::{Done, tool, tool_path};
 use crate::support::sandbox::{SCRATCH, itself};
 use crate::support::table::probe;
 use crate::support::tree::BOOT;
@@ -39,7 +39,8 @@ fn a_file_of_another_tool_is_moved_away_by_the_command_of_the_error() {
 fn an_ordinary_user_gets_two_commands_that_work() {
     let machine = live::machine();
     let mut command = itself("stranger").unwrap();
-    let refused = Done::from(command.args([TOOL, "register", "aarch64"]).env("PATH", "/usr/bin").output().unwrap());
+    let refused =
+        Done::from(command.args([tool_path(), "register", "aarch64"]).env("PATH", "/usr/bin").output().unwrap());
     let refused = refused.exits(4);
     drop(pasted(&command_after(&refused, "without root: ").replace("COMMAND", machine.program.to_str().unwrap())));
     let Some(Help::Command(line)) = help(&refused) else { panic!("{refused:#?}") };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::binfmt::userns::usual_proc;
 use crate::support::emulators::{dynamic, outside};
-use crate::support::output::{Done, TOOL};
+use crate::support::output::{Done, tool_path};
 use crate::support::qemu;
 use crate::support::runs::earlier_release;
 use crate::support::sandbox::itself;
@@ -88,7 +88,7 @@ fn foreign_entries_are_tested() {
 pub(crate) fn run_as_ordinary_user(tree: Tree, args: &[&str]) -> Done {
     // The kernel refuses new namespaces to a user without a mapped id. Skips the test if the namespace maps one user only.
     let _tree = tree.file("theirs", "").owner("theirs", 65534);
-    itself("stranger").unwrap().arg(TOOL).args(["--root", "/tree"]).args(args).output().unwrap().into()
+    itself("stranger").unwrap().arg(tool_path()).args(["--root", "/tree"]).args(args).output().unwrap().into()
 }
 
 #[sandboxed]

@@ -5,16 +5,18 @@ use std::process::Command;
 
 use crate::diagnose::verify::checks::{machine, run_test};
 use crate::support::Tree;
-use crate::support::output::{Done, TOOL};
+use crate::support::output::{Done, tool_path};
 use crate::support::qemu;
 use crate::support::sandbox::itself;
 
-const OLD: [&str; 3] = ["/usr/bin/setarch", "--uname-2.6", TOOL];
+fn old() -> [&'static str; 3] {
+    ["/usr/bin/setarch", "--uname-2.6", tool_path()]
+}
 
 fn run_on_old_kernel(tree: &Tree, args: &[&str]) -> Done {
     let root = tree.path("");
-    let mut command = Command::new(OLD[0]);
-    command.args(&OLD[1..]).arg("--root").arg(root).args(args).env_clear().env("PATH", "/usr/bin:/bin");
+    let mut command = Command::new(old()[0]);
+    command.args(&old()[1..]).arg("--root").arg(root).args(args).env_clear().env("PATH", "/usr/bin:/bin");
     command.output().unwrap().into()
 }
 
@@ -44,15 +46,15 @@ fn before_6_7_nothing_proposes_run() {
     let as_user = |words: &[&str]| -> Done { itself("stranger").unwrap().args(words).output().unwrap().into() };
     // Skips the test if the namespace maps one user only.
     let _tree = machine().file("theirs", "").owner("theirs", 65534);
-    as_user(&[TOOL, "register", "aarch64"]).exits(4).says("run --system aarch64 -- COMMAND");
-    as_user(&[&OLD[..], &["register", "aarch64"]].concat()).exits(4).says("register aarch64").omits("run --system");
-    as_user(&[&OLD[..], &["run", "-s", "aarch64", "--", "true"]].concat()).exits(6).says("6.7");
+    as_user(&[tool_path(), "register", "aarch64"]).exits(4).says("run --system aarch64 -- COMMAND");
+    as_user(&[&old()[..], &["register", "aarch64"]].concat()).exits(4).says("register aarch64").omits("run --system");
+    as_user(&[&old()[..], &["run", "-s", "aarch64", "--", "true"]].concat()).exits(6).says("6.7");
     let program =
         crate::support::emulators::outside("program", binfmt_magic::Arch::find("aarch64").unwrap().probe().unwrap());
     let program = program.to_str().unwrap();
     let without_root = |done: Done| done.json()["without_root"].clone();
-    let now = without_root(as_user(&[TOOL, "explain", program, "--json"]));
-    let old = without_root(as_user(&[&OLD[..], &["explain", program, "--json"]].concat()));
+    let now = without_root(as_user(&[tool_path(), "explain", program, "--json"]));
+    let old = without_root(as_user(&[&old()[..], &["explain", program, "--json"]].concat()));
     assert!(now.to_string().contains("run"), "{now}");
     assert!(!old.to_string().contains("run -s"), "{old}");
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use binfmt_nix::qemu::catalog::Catalog;
 use binfmt_nix::sha256::Sha256;
 
+use crate::support::output::tool_path;
 use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
@@ -22,7 +23,7 @@ fn tool(args: &[&str], dir: &Path) -> Output {
     // A dead proxy stands in front of every mirror except the one of the test.
     let dead = "http://127.0.0.1:1";
     let only = [("HTTP_PROXY", dead), ("HTTPS_PROXY", dead), ("NO_PROXY", "127.0.0.1")];
-    Command::new(env!("CARGO_BIN_EXE_binfmt-nix")).args(args).env_clear().envs(only).current_dir(dir).output().unwrap()
+    Command::new(tool_path()).args(args).env_clear().envs(only).current_dir(dir).output().unwrap()
 }
 
 /// Runs the tool in this directory and checks its exit status. Returns its standard output and standard error.

@@ -13,7 +13,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::binfmt::userns::{done, joe, shown};
 use crate::support::emulators::{busybox, outside};
-use crate::support::output::TOOL;
+use crate::support::output::tool_path;
 use crate::support::runs::discard_tree;
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{EMULATOR, RECEIPT};
@@ -272,7 +272,7 @@ fn run_uses_the_emulators_of_an_archive() {
 
 /// Returns the interpreter of the entry that `run --from` makes: a file in memory right after unpacking.
 fn interpreter_in_run(args: &[&str]) -> String {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     command.args(["run", "-s", "aarch64"]).args(args).args(["--", "cat", "/proc/sys/fs/binfmt_misc/qemu-aarch64"]);
     let done = done(&mut command).exits(0);
     done.out.lines().find_map(|line| line.strip_prefix("interpreter ")).unwrap().to_owned()
@@ -280,7 +280,7 @@ fn interpreter_in_run(args: &[&str]) -> String {
 
 /// Lists the digests of the cached files by the command `cache`.
 fn cached_digests() -> Vec<String> {
-    let mut command = joe(&shown(Path::new(TOOL)));
+    let mut command = joe(&shown(Path::new(tool_path())));
     let report = done(command.args(["cache", "--json"])).exits(0).json();
     report["files"].as_array().unwrap().iter().map(|file| file["sha256"].as_str().unwrap().to_owned()).collect()
 }
@@ -307,7 +307,7 @@ fn run_caches_what_it_unpacked_by_the_digest_of_the_archive() {
         assert_eq!(interpreter_in_run(&[&from, option].concat()), cached_copy(&first));
     }
     assert!(in_memory(&interpreter_in_run(&[&from[..], &["--no-cache"]].concat())));
-    let mut wrong = joe(&shown(Path::new(TOOL)));
+    let mut wrong = joe(&shown(Path::new(tool_path())));
     wrong.args(["run", "-s", "aarch64"]).args(from).args(["--sha256", &digest(&second), "--", "true"]);
     done(&mut wrong).exits(5);
 
@@ -315,14 +315,14 @@ fn run_caches_what_it_unpacked_by_the_digest_of_the_archive() {
     assert!(in_memory(&interpreter_in_run(&from)));
     assert_eq!(interpreter_in_run(&from), cached_copy(&second));
     fs::write(&path, &first[..first.len() / 2]).unwrap();
-    done(joe(&shown(Path::new(TOOL))).args(["run", "-s", "aarch64"]).args(from).args(["--", "true"])).exits(1);
+    done(joe(&shown(Path::new(tool_path()))).args(["run", "-s", "aarch64"]).args(from).args(["--", "true"])).exits(1);
     fs::write(&path, &first).unwrap();
     assert_eq!(interpreter_in_run(&from), cached_copy(&first));
     assert_eq!(cached_digests().len(), 2);
-    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    done(joe(&shown(Path::new(tool_path()))).args(["cache", "prune"])).exits(0);
     assert!(in_memory(&interpreter_in_run(&from)));
     // A single program is not unpacked, and takes no place in the cache.
-    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    done(joe(&shown(Path::new(tool_path()))).args(["cache", "prune"])).exits(0);
     let program = outside("program", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::RightOutput));
     interpreter_in_run(&["--from", program.to_str().unwrap()]);
     assert!(cached_digests().is_empty());
@@ -334,7 +334,7 @@ fn run_for_all_systems_unpacks_an_archive_once() {
     let program = liar("qemu-aarch64 version 10.0.13", LiarBehavior::RightOutput);
     let path = outside("q.tar.gz", &gz(&tar(&[("usr/bin/qemu-aarch64", &program)])));
     let interpreter = || {
-        let mut command = joe(&shown(Path::new(TOOL)));
+        let mut command = joe(&shown(Path::new(tool_path())));
         command.args(["run", "--all", "--from", path.to_str().unwrap(), "--"]);
         let done = done(command.args(["cat", "/proc/sys/fs/binfmt_misc/qemu-aarch64"])).exits(0);
         done.says("has no emulator for").out.lines().nth(1).unwrap().to_owned()
@@ -344,10 +344,10 @@ fn run_for_all_systems_unpacks_an_archive_once() {
     assert!(cached.starts_with("interpreter /scratch/joe/.cache/binfmt-nix/"), "{cached}");
     // A system that the archive lacks is an error with the name of the archive, as before.
     for system in ["riscv64", "arm"] {
-        let mut command = joe(&shown(Path::new(TOOL)));
+        let mut command = joe(&shown(Path::new(tool_path())));
         command.args(["run", "-s", system, "--from", path.to_str().unwrap(), "--", "true"]);
         done(&mut command).exits(1).says(&format!("qemu-{system}")).says("has none");
     }
-    done(joe(&shown(Path::new(TOOL))).args(["cache", "prune"])).exits(0);
+    done(joe(&shown(Path::new(tool_path()))).args(["cache", "prune"])).exits(0);
     assert!(cached_digests().is_empty() && interpreter().starts_with("interpreter /proc/self/fd/"));
 }

@@ -14,7 +14,7 @@ use crate::binfmt::userns::{joe, shown};
 use crate::qemu::archive::from_archive::{emulator_bytes, every_kind, gz, tar, two_emulators_tar_gz};
 use crate::qemu::archive::from_archive_errors::damaged_archives;
 use crate::support::emulators::busybox;
-use crate::support::output::{Done, TOOL};
+use crate::support::output::{Done, tool_path};
 use crate::support::server::{Manner, Server};
 use crate::support::tree::{EMULATOR, RECEIPT};
 use crate::support::{Tree, skip};
@@ -307,7 +307,7 @@ fn run_downloads_an_archive_only_once() {
     let url = format!("http://{}/qemu.tar.gz", server.address);
     let busybox = shown(&busybox());
     let run = || -> Done {
-        let mut run = joe(&shown(Path::new(TOOL)));
+        let mut run = joe(&shown(Path::new(tool_path())));
         run.args(["run", "-s", "aarch64", "--from", &url, "--sha256", &sha256, "--"]).arg(&busybox);
         run.args(["uname", "-m"]).output().unwrap().into()
     };
