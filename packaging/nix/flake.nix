@@ -1,8 +1,9 @@
 # The directory of the flake is packaging/nix: nix run "git+file:///path/to/the/clone?dir=packaging/nix" -- status
 #
 # Tested: tests/packaging/nix.sh evaluates every output and both modules with a small stand-in for the parts of nixpkgs that
-# they use, and runs the build and the installation of the package as Nix's phases do. Not tested: nixpkgs itself, a
-# machine with system-manager or home-manager.
+# they use, and runs the installation phase of the package; both modules were also evaluated once with nixpkgs' own module
+# system. With FULL=1 it runs the build phase by cargo, without a network. Not tested: nixpkgs itself, Nix's sandbox, a machine
+# with system-manager or home-manager.
 {
   description = "Programs and Nix builds of other architectures on any Linux, by static QEMU and binfmt_misc";
 

@@ -35,7 +35,7 @@ crate_files() {
     local file version
     version=$(workspace_version)
     for file in binfmt-nix-"$version"/{README.md,LICENSE,Cargo.lock,packaging/man/binfmt-nix.8,src/main.rs} \
-        binfmt-magic-"$version"/{LICENSE,Cargo.toml,src/lib.rs,probes/aarch64.elf}; do
+        binfmt-magic-"$version"/{Cargo.toml,src/lib.rs,probes/aarch64.elf}; do
         [ -s "$crates/$file" ] || { echo "missing: $file"; return 1; }
     done
     [ "$(cd "$crates/binfmt-nix-$version" && find tests -type f | grep -v '^tests/recorded/messages/')" = "" ]
@@ -47,10 +47,12 @@ workspace_version() { sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1
 binstall_names() {
     local version
     version=$(workspace_version)
-    (. packaging/publisher && python3 - "${1:-Cargo.toml}" "$releases" "$version") << 'END' || return 1
+    (. packaging/publisher && python3 - "${1:-Cargo.toml}" "$releases" "$homepage" "$version") << 'END' || return 1
 import sys, tomllib
-manifest, releases, version = sys.argv[1:]
-package = tomllib.load(open(manifest, "rb"))["package"]
+manifest, releases, homepage, version = sys.argv[1:]
+cargo = tomllib.load(open(manifest, "rb"))
+assert cargo["workspace"]["package"]["homepage"] == homepage, homepage
+package = cargo["package"]
 binstall = package["metadata"]["binstall"]
 fill = {"{ version }": version, "{ target-arch }": "aarch64", "{ bin }": "binfmt-nix", "{ binary-ext }": ""}
 def filled(text):

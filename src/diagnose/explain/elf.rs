@@ -226,6 +226,20 @@ impl Elf {
         self.bits == Some(32) && self.e_machine == 62
     }
 
+    /// Whether the file is of a type that some machine executes.
+    pub(super) fn is_program_or_library(&self) -> bool {
+        ["executable", "shared"].contains(&self.kind)
+    }
+
+    /// Describes a file that is not a program, as words that follow "it is".
+    pub(super) fn content_name(&self) -> &'static str {
+        match self.kind {
+            "object" => "an object file, not linked yet,",
+            "core" => "a core dump",
+            _ => "an ELF file of an unknown type",
+        }
+    }
+
     /// Whether the program makes the system calls of another system than Linux.
     pub fn is_for_other_os(&self) -> bool {
         self.os.is_some_and(|os| !os.has_linux_calls())

@@ -53,6 +53,7 @@ const MACHINES: &[(u16, &str)] = &[
     (41, "Alpha"),
     (42, "SuperH"),
     (43, "SPARC v9"),
+    (46, "H8/300"),
     (50, "Itanium"),
     (62, "x86-64"),
     (75, "VAX"),
@@ -64,6 +65,7 @@ const MACHINES: &[(u16, &str)] = &[
     (93, "ARC"),
     (94, "Xtensa"),
     (106, "Blackfin"),
+    (110, "UniCore"),
     (113, "Nios II"),
     (140, "TMS320C6000"),
     (164, "Hexagon"),
@@ -77,11 +79,18 @@ const MACHINES: &[(u16, &str)] = &[
     (195, "ARCv2"),
     (224, "AMD GPU"),
     (243, "RISC-V"),
+    (244, "Lanai"),
     (247, "BPF"),
     (252, "C-SKY"),
     (258, "LoongArch"),
+    // Numbers that were used before the registry had one.
+    (0x18ad, "AVR32"),
+    (0x5441, "FR-V"),
     (0x9026, "Alpha"),
+    (0x9041, "M32R"),
+    (0xa390, "IBM S/390 (0xa390)"),
     (0xbaab, "MicroBlaze (0xbaab)"),
+    (0xbeef, "MN10300"),
 ];
 
 /// Returns the variant of the ABI, which distinguishes programs for the same processor.

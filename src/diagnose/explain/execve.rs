@@ -236,6 +236,8 @@ impl<'a> ExecveWalk<'a> {
     fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
         let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
         match (&step.elf, wrong) {
+            // The loader of 64-bit programs takes the machine's number for its own, and reads the header as that of such a one.
+            (Some(elf), Some(_)) if elf.is_x32() && !self.machine.may_load_x32() => self.foreign_reason(elf, no_entry),
             (Some(elf), Some(_)) if elf.is_cut_off() => {
                 format!("it is for this machine, but {}", flaw::cut_off_text(elf))
             }
@@ -251,6 +253,12 @@ impl<'a> ExecveWalk<'a> {
         let machine = &self.machine.name;
         if elf.is_appimage {
             return format!("{no_entry}: bytes 8 to 10 mark it as an AppImage, and rules require 0 there");
+        }
+        if !elf.is_program_or_library() {
+            return format!("it is {} for {}, which no machine executes", elf.content_name(), elf.machine);
+        }
+        if elf.e_machine == 0 {
+            return "its header names no machine".to_owned();
         }
         if let Some(os) = elf.os.filter(|_| elf.is_for_other_os()) {
             return format!(

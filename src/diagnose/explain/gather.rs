@@ -72,6 +72,12 @@ impl MachineFacts {
         })
     }
 
+    /// Whether the kernel may execute x32 programs.
+    pub(super) fn may_load_x32(&self) -> bool {
+        let takes = |loader: &Loader| loader.machines.contains(&62) && loader.bits == Bits::B32;
+        self.loaders.iter().any(|loader| takes(loader) && loader.support != LoaderSupport::No)
+    }
+
     /// Whether every ELF loader of the kernel is among the known ones. For other machines, those for 32-bit programs are
     /// not: PowerPC, MIPS, SPARC, S/390 and RISC-V may have one.
     pub fn knows_all_loaders(&self) -> bool {

@@ -3,7 +3,7 @@
 mod corpus;
 mod files;
 pub(crate) mod judge;
-mod samples;
+pub(crate) mod samples;
 mod scripts;
 mod sets;
 

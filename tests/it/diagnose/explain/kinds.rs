@@ -6,6 +6,7 @@ use std::process::Command;
 use binfmt_magic::Arch;
 
 use crate::diagnose::explain::execve::judge::{mount_table, native};
+use crate::diagnose::explain::execve::samples::path_of;
 use crate::diagnose::explain::text::{explain, register_rule};
 use crate::support::emulators::outside;
 use crate::support::proposals::report_executed;
@@ -177,6 +178,7 @@ fn programs_without_a_guest_are_named() {
     };
     let strangers = [
         ("AVR32", head(1, 2, [0, 185])),
+        ("AVR32", head(1, 2, [0x18, 0xad])),
         ("Elbrus", head(1, 1, [175, 0])),
         ("TILE-Gx", head(1, 1, [191, 0])),
         ("TILEPro", head(1, 1, [188, 0])),
@@ -188,10 +190,33 @@ fn programs_without_a_guest_are_named() {
     for system in ["microblaze", "microblazeel", "s390x"] {
         register_rule(system, system, &outside("qemu-guest", native()), "");
     }
-    let x32 = explain(&[outside("x32", &head(1, 1, [62, 0])).to_str().unwrap()]).omits("binfmt-nix");
-    // A kernel that has x32 misses its program headers.
-    if cfg!(target_arch = "x86_64") && !x32.out.contains("it is for this machine") {
-        x32.prints("does not run x32 x86-64 files").prints("CONFIG_X86_X32_ABI");
+    if cfg!(target_arch = "x86_64") {
+        let real = path_of("libc6-x32-cross/usr/x86_64-linux-gnux32/lib/ld-linux-x32.so.2");
+        let started = Command::new(&real).arg("--version").output();
+        let has_x32 = started.is_ok_and(|output| output.status.success());
+        let bare = outside("x32", &head(1, 1, [62, 0]));
+        for file in [real, bare] {
+            let done = explain(&[file.to_str().unwrap()]).prints("for x86-64, x32").omits("binfmt-nix");
+            if !has_x32 {
+                let text = "this x86_64 machine does not run x32 x86-64 programs, and no entry takes it; kernels with \
+                            CONFIG_X86_X32_ABI do";
+                done.exits(3).prints("ENOEXEC").prints(text).omits("it is for this machine");
+            }
+        }
+    }
+    // Files that no machine executes.
+    let with = |at: usize, byte: u8| {
+        let mut bytes = head(2, 1, [183, 0]);
+        bytes[at] = byte;
+        outside("not-a-program", &bytes)
+    };
+    for (at, byte, text) in [
+        (16, 1, "it is an object file, not linked yet, for AArch64, which no machine executes"),
+        (16, 4, "it is a core dump for AArch64, which no machine executes"),
+        (16, 9, "it is an ELF file of an unknown type for AArch64, which no machine executes"),
+        (18, 0, "its header names no machine"),
+    ] {
+        explain(&[with(at, byte).to_str().unwrap()]).exits(3).prints("ENOEXEC").prints(text).omits("QEMU");
     }
     for (name, bytes) in strangers {
         let done = explain(&[outside("stranger", &bytes).to_str().unwrap()]).exits(3);

@@ -163,7 +163,7 @@ fn is_fault(signal: Option<i32>) -> bool {
 }
 
 /// Returns the path of a sample. A library, or another file that may not be executed, is copied.
-fn path_of(name: &str) -> PathBuf {
+pub(crate) fn path_of(name: &str) -> PathBuf {
     let (variable, name) = match name.strip_prefix("npm:") {
         Some(name) => ("BINFMT_NIX_TEST_SAMPLES", name),
         None => ("BINFMT_NIX_TEST_CORPUS", name),
