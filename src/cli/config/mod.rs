@@ -53,7 +53,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum EntryFlags {
-    /// Keep argv[0], and use the emulator as it was at the registration
+    /// Keep argv 0, and use the emulator as it was at the registration
     #[cfg_attr(test, schemars(rename = "PF"))]
     Usual,
     /// Also run setuid programs with the rights of their owner
