@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
+use super::{acquire_lock, check_permission, named_systems, nix_proof, print_dry_run, print_report};
 use crate::binfmt::container::Container;
 use crate::cli;
 use crate::cli::commands::{register, source, watch};
@@ -159,16 +159,4 @@ fn host_name(facts: &Facts) -> String {
         root if root == Path::new("/") => "this machine".into(),
         root => root.as_text().trim_end_matches('/').to_owned(),
     }
-}
-
-fn print_report(ui: &Ui, report: &Report) -> ExitCode {
-    print_notes(ui, report);
-    for system in &report.systems {
-        ui.print_result(system);
-    }
-    if report.systems.is_empty() {
-        ui.print_result(&"nothing is registered");
-    }
-    nix_proof::print_builds(ui, &report.nix_builds);
-    finish(ui, report)
 }

@@ -158,6 +158,19 @@ fn print_dry_run(ui: &Ui, report: &Report) -> ExitCode {
     finish(ui, report)
 }
 
+/// Prints what became of the systems, and the builds that proved them.
+fn print_report(ui: &Ui, report: &Report) -> ExitCode {
+    print_notes(ui, report);
+    for system in &report.systems {
+        ui.print_result(system);
+    }
+    if report.systems.is_empty() {
+        ui.print_result(&"nothing is registered");
+    }
+    nix_proof::print_builds(ui, &report.nix_builds);
+    finish(ui, report)
+}
+
 /// Prints the notes and findings of a report on standard error.
 fn print_notes(ui: &Ui, report: &Report) {
     for note in &report.notes {

@@ -1,6 +1,6 @@
 //! The command `unregister`: undoes `register`.
 
-use super::{acquire_lock, check_permission, finish, named_systems, print_dry_run, print_notes};
+use super::{acquire_lock, check_permission, named_systems, print_dry_run, print_report};
 use crate::binfmt::container::Container;
 use crate::cli;
 use crate::cli::commands::watch;
@@ -29,15 +29,4 @@ pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Co
     }
     let report = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
     Ok(print_report(ui, &report))
-}
-
-fn print_report(ui: &Ui, report: &Report) -> ExitCode {
-    print_notes(ui, report);
-    for system in &report.systems {
-        ui.print_result(system);
-    }
-    if report.systems.is_empty() {
-        ui.print_result(&"nothing is registered");
-    }
-    finish(ui, report)
 }
