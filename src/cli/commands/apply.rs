@@ -11,7 +11,7 @@ use crate::binfmt::container::Container;
 use crate::cli;
 use crate::cli::commands::{register, source, watch};
 use crate::cli::config::{Config, EntryFlags};
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::{Host, user_files};
 use crate::qemu::version_query::VersionQuery;
 use crate::register::facts::Facts;
@@ -40,6 +40,33 @@ pub struct ConfigCheck {
     pub findings: Vec<String>,
 }
 
+/// A failure whose hint may name options of `register`, which are keys of the file here.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct ApplyError {
+    error: Error,
+    config: String,
+}
+
+impl Failure for ApplyError {
+    fn hint(&self) -> Option<String> {
+        let hint = self.error.hint()?;
+        Some(format!("{hint}; options are keys of {}: --source download is source = \"download\"", self.config))
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.error.details()
+    }
+
+    fn alternative(&self) -> Option<String> {
+        self.error.alternative()
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        self.error.exit_code()
+    }
+}
+
 pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if container.is_some() {
         return Err(Error::Unsupported {
@@ -56,7 +83,7 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
     }
     watch::refuse_if_watched(host, &request.removal_of_others())?;
     if args.check || args.dry_run {
-        let (facts, plan) = plan_only(&request, host, ui)?;
+        let (facts, plan) = plan_only(&request, host, ui).map_err(|error| with_keys(error, &args.config))?;
         return Ok(if args.check {
             print_check(args, &plan, &facts, ui)
         } else {
@@ -67,8 +94,21 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
             print_dry_run(ui, &report)
         });
     }
-    let report = apply_request(&request, host, ui, args.wait)?;
+    let report = apply_request(&request, host, ui, args.wait).map_err(|error| with_keys(error, &args.config))?;
     Ok(print_report(ui, &report))
+}
+
+/// Adds how an option is written in the file to the errors whose hints name options.
+fn with_keys(error: Error, config: &Path) -> Error {
+    match error {
+        Error::NoInterpreter { .. }
+        | Error::Unfit { .. }
+        | Error::NotWorking { .. }
+        | Error::Archive { .. }
+        | Error::Offline { .. }
+        | Error::Conflict { .. } => Error::other(ApplyError { error, config: config.as_text() }),
+        error => error,
+    }
 }
 
 /// Reads the configuration file, or standard input. The path is one of this machine, also with `--root`.

@@ -266,6 +266,19 @@ fn errors_of_the_file_have_its_path_and_line() {
 }
 
 /// Root opens no file that another user can change, and nothing but a regular file.
+/// apply has no options for the source: the error says how to write them.
+#[sandboxed]
+fn errors_of_the_source_name_the_keys() {
+    let tree = Tree::new();
+    tree.write(CONFIG, "systems = [\"aarch64\"]\nsource = \"host\"\n");
+    let before = tree.snapshot();
+    for options in [&["--check"][..], &[]] {
+        let done = apply(&tree, options).exits(1).says("no usable qemu-aarch64 found");
+        done.says("options are keys of /tree/etc/binfmt-nix.toml: --source download is source = \"download\"");
+        before.is_unchanged_in(&tree);
+    }
+}
+
 #[sandboxed]
 fn unsafe_files_are_not_opened() {
     let tree = Tree::new();
