@@ -30,6 +30,9 @@ pub struct RegisterRequest {
     pub others: OtherSystems,
 }
 
+/// Hint for an entry of another tool that cannot be used.
+pub const FORCE_HINT: &str = "use --force (for apply: force = true) to register above it; the existing entry is kept";
+
 /// What a registration does with registered systems that it was not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherSystems {

@@ -40,30 +40,18 @@ pub struct ConfigCheck {
     pub findings: Vec<String>,
 }
 
-/// A failure whose hint may name options of `register`, which are keys of the file here.
+/// A failure of an emulator. The hint of the error names options of `register`, and here the source is in the file.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-struct ApplyError {
-    error: Error,
-    config: String,
-}
+#[error("{0}")]
+struct EmulatorError(Error);
 
-impl Failure for ApplyError {
+impl Failure for EmulatorError {
     fn hint(&self) -> Option<String> {
-        let hint = self.error.hint()?;
-        Some(format!("{hint}; options are keys of {}: --source download is source = \"download\"", self.config))
-    }
-
-    fn details(&self) -> Vec<String> {
-        self.error.details()
-    }
-
-    fn alternative(&self) -> Option<String> {
-        self.error.alternative()
+        Some("write another source into the file: source = \"download\", or from = \"PATH\", a static QEMU".into())
     }
 
     fn exit_code(&self) -> ExitCode {
-        self.error.exit_code()
+        self.0.exit_code()
     }
 }
 
@@ -83,7 +71,7 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
     }
     watch::refuse_if_watched(host, &request.removal_of_others())?;
     if args.check || args.dry_run {
-        let (facts, plan) = plan_only(&request, host, ui).map_err(|error| with_keys(error, &args.config))?;
+        let (facts, plan) = plan_only(&request, host, ui).map_err(name_keys)?;
         return Ok(if args.check {
             print_check(args, &plan, &facts, ui)
         } else {
@@ -94,19 +82,15 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
             print_dry_run(ui, &report)
         });
     }
-    let report = apply_request(&request, host, ui, args.wait).map_err(|error| with_keys(error, &args.config))?;
+    let report = apply_request(&request, host, ui, args.wait).map_err(name_keys)?;
     Ok(print_report(ui, &report))
 }
 
-/// Adds how an option is written in the file to the errors whose hints name options.
-fn with_keys(error: Error, config: &Path) -> Error {
+fn name_keys(error: Error) -> Error {
     match error {
-        Error::NoInterpreter { .. }
-        | Error::Unfit { .. }
-        | Error::NotWorking { .. }
-        | Error::Archive { .. }
-        | Error::Offline { .. }
-        | Error::Conflict { .. } => Error::other(ApplyError { error, config: config.as_text() }),
+        Error::NoInterpreter { .. } | Error::Unfit { .. } | Error::NotWorking { .. } => {
+            Error::other(EmulatorError(error))
+        }
         error => error,
     }
 }

@@ -29,6 +29,12 @@ impl Failure for InvalidConfig {
     }
 }
 
+impl InvalidConfig {
+    pub(super) fn new(path: &Path, line: usize, why: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, why: why.into(), hint: None }
+    }
+}
+
 type Result<T> = std::result::Result<T, InvalidConfig>;
 
 /// Text of a configuration file with its path.
@@ -59,9 +65,7 @@ impl<'a> Document<'a> {
             Ok(text) => Ok(Self { path, text }),
             Err(e) => {
                 let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
-                let line = line_at(before, before.len());
-                let path = path.to_owned();
-                Err(InvalidConfig { path, line, why: "a byte is not UTF-8 text".into(), hint: None })
+                Err(InvalidConfig::new(path, line_at(before, before.len()), "a byte is not UTF-8 text"))
             }
         }
     }
@@ -87,7 +91,7 @@ impl<'a> Document<'a> {
 
     /// Builds an error at a line.
     pub(super) fn error(self, line: usize, why: impl Into<String>) -> InvalidConfig {
-        InvalidConfig { path: self.path.to_owned(), line, why: why.into(), hint: None }
+        InvalidConfig::new(self.path, line, why)
     }
 
     fn line(self, span: &Range<usize>) -> usize {

@@ -104,7 +104,7 @@ impl Config {
     pub fn source_error(&self, why: &str) -> InvalidConfig {
         let keys = ["from", "qemu-version", "source", "mirror"];
         let line = keys.iter().find_map(|key| self.lines.get(key)).copied().unwrap_or(1);
-        Document::decode(&self.path, b"").map_or_else(|error| error, |document| document.error(line, why))
+        InvalidConfig::new(&self.path, line, why)
     }
 
     /// Remembers the line of a value.

@@ -236,7 +236,7 @@ impl<'a> ExecveWalk<'a> {
     fn unhandled_reason(&self, wrong: Option<&'static str>, step: &ExecStep) -> String {
         let no_entry = if self.machine.table.entries().is_empty() { "there is no entry" } else { "no entry takes it" };
         match (&step.elf, wrong) {
-            // The loader of 64-bit programs takes the machine's number for its own, and reads the header as that of such a one.
+            // The loader of 64-bit programs takes the machine's number for its own, and reads the header as that of a 64-bit program.
             (Some(elf), Some(_)) if elf.is_x32() && !self.machine.may_load_x32() => self.foreign_reason(elf, no_entry),
             (Some(elf), Some(_)) if elf.is_cut_off() => {
                 format!("it is for this machine, but {}", flaw::cut_off_text(elf))

@@ -13,6 +13,7 @@ use crate::host;
 use crate::register::apply::rollback::Undo;
 use crate::register::apply::verify;
 use crate::register::receipt::Artifact;
+use crate::register::request::FORCE_HINT;
 use crate::sanitize::text_of_bytes;
 
 impl Apply<'_> {
@@ -105,7 +106,7 @@ impl Apply<'_> {
                         "another tool's entry {name} handles {} programs and does not work: {why}",
                         arch.target
                     ),
-                    hint: "use --force to register above it; the existing entry is kept".into(),
+                    hint: FORCE_HINT.into(),
                 });
             }
             Err(error) => return Err(error),

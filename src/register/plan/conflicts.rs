@@ -12,7 +12,7 @@ use crate::register::facts::{ConflictingEntry, Facts};
 use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::System;
-use crate::register::request::RegisterRequest;
+use crate::register::request::{FORCE_HINT, RegisterRequest};
 use crate::sanitize::{command, text_of_bytes};
 
 /// Consequence of the entries of other tools for one system.
@@ -76,10 +76,7 @@ pub struct ConflictingEntryError {
 
 impl Failure for ConflictingEntryError {
     fn hint(&self) -> Option<String> {
-        Some(
-            "use --force to register above it; the existing entry is kept, and unregister removes only the new one"
-                .into(),
-        )
+        Some(format!("{FORCE_HINT}, and unregister removes only the new one"))
     }
 
     /// Returns the existing line and the wanted line.
@@ -111,7 +108,7 @@ pub(super) fn use_existing_entry(
     let text = String::from_utf8(rule.interpreter.clone());
     let interpreter = text.map(PathBuf::from).map_err(|_| Error::Conflict {
         what: format!("the interpreter path of the entry {entry} is not UTF-8"),
-        hint: "use --force to register above it; the existing entry is kept".into(),
+        hint: FORCE_HINT.into(),
     })?;
     let known = facts.receipt.systems.get(arch.target);
     let already = known.is_some_and(|system| system.adopted && system.entry == entry);

@@ -266,17 +266,33 @@ fn errors_of_the_file_have_its_path_and_line() {
 }
 
 /// Root opens no file that another user can change, and nothing but a regular file.
-/// apply has no options for the source: the error says how to write them.
+/// apply has no options for the source.
 #[sandboxed]
-fn errors_of_the_source_name_the_keys() {
+fn an_error_of_the_source_names_the_keys() {
     let tree = Tree::new();
     tree.write(CONFIG, "systems = [\"aarch64\"]\nsource = \"host\"\n");
     let before = tree.snapshot();
     for options in [&["--check"][..], &[]] {
-        let done = apply(&tree, options).exits(1).says("no usable qemu-aarch64 found");
-        done.says("options are keys of /tree/etc/binfmt-nix.toml: --source download is source = \"download\"");
+        let done = apply(&tree, options).exits(1).says("no usable qemu-aarch64 found").omits("--");
+        done.says("write another source into the file: source = \"download\", or from = \"PATH\"");
         before.is_unchanged_in(&tree);
     }
+    // The proposed key, with the program itself.
+    tree.write(CONFIG, format!("systems = [\"aarch64\"]\nfrom = \"{}\"\n", qemu("aarch64").display()));
+    apply(&tree, &[]).exits(0).prints("aarch64: registered, proven");
+}
+
+/// The command of the help is on its own, so that it can be pasted.
+#[sandboxed]
+fn a_table_that_is_off_is_switched_on_by_the_proposed_command() {
+    let tree = Tree::new().mounted();
+    tree.write_kernel("status", "0");
+    configure(&tree, &["aarch64-linux"], "");
+    let done = apply(&tree, &[]).exits(3).says("switched off");
+    let command = done.err.lines().find_map(|line| line.split_once("run: ")).unwrap().1.to_owned();
+    assert!(command.ends_with("/status"), "{command}");
+    assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    apply(&tree, &[]).exits(0).prints("aarch64: registered, proven");
 }
 
 #[sandboxed]
