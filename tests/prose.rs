@@ -40,7 +40,10 @@ fn every_link_of_a_document_leads_to_a_file() {
         texts().into_iter().filter(|(name, _)| Path::new(name).extension().is_some_and(|ext| ext == "md"))
     {
         let folder = root().join(&name).parent().unwrap().to_owned();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        let pictures = text.split("<img ").skip(1).filter_map(|rest| rest.split_once("src=\"")?.1.split_once('"'));
+        let others = text.split("srcset=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        for (link, _) in links.chain(pictures).chain(others) {
             let path = link.split('#').next().unwrap_or_default();
             if !link.contains("://") && !folder.join(path).exists() {
                 broken.push(format!("{name}: {link}"));
@@ -48,6 +51,18 @@ fn every_link_of_a_document_leads_to_a_file() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_readme_is_short_and_shows_its_pictures() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(text.lines().count() <= 160, "{} lines", text.lines().count());
+    for picture in ["terminal", "execve"] {
+        for version in ["light", "dark"] {
+            let link = format!("=\"packaging/pictures/{picture}-{version}.svg\"");
+            assert_eq!(text.matches(&link).count(), 1, "{link}");
+        }
+    }
 }
 
 /// Nouns that texts of the program count; those that `count` gets are added.
