@@ -5,17 +5,18 @@
 #   curl -fsSL …/install.sh | sh -s -- --uninstall
 #
 #   --to DIR           install in this directory, or uninstall from it
-#   --version VERSION  install this version; needs --sha256 if this script is of another release
+#   --version VERSION  install this version; needs --sha256 if this script is of another release and has no key
 #   --sha256 DIGEST    require that the program has this digest
 #   --uninstall        remove the program; fails while systems are registered
 #
 # BINFMT_NIX_RELEASES is the URL below which the releases are: v0.1.0/binfmt-nix-0.1.0-x86_64-linux and so on.
 #
-# The digest of the program is in this script, or comes from --sha256, but never from the server of the program: a server
-# that delivers other bytes is refused. The program is not run, and nothing else is changed. An interrupted run leaves
-# no file behind.
+# The digest of the program is in this script, or comes from --sha256. For another version it comes from the SHA256SUMS of
+# that release, if SHA256SUMS.sig is a signature of it by the publisher's key, which is in this script, too. A server that
+# delivers other bytes is refused. The program is not run, and nothing else is changed. An interrupted run leaves no file
+# behind.
 #
-# POSIX sh. Needs curl or wget, and sha256sum or openssl.
+# POSIX sh. Needs curl or wget, and sha256sum or openssl; for a signature, openssl.
 set -eu
 umask 022
 export LC_ALL=C
@@ -25,9 +26,11 @@ releases=
 release=
 sha256_x86_64=
 sha256_aarch64=
+signing_key=
 
 # Longer programs are refused while they are downloaded. packaging/release has a lower limit.
 most=20000000
+most_sums=100000
 
 main() {
     to='' version='' sha256='' uninstall=''
@@ -60,7 +63,7 @@ help() {
 Installs binfmt-nix from a release: for root in /usr/local/bin, otherwise in ~/.local/bin.
 
   --to DIR           install in this directory, or uninstall from it
-  --version VERSION  install this version; needs --sha256 if this script is of another release
+  --version VERSION  install this version; needs --sha256 if this script is of another release and has no key
   --sha256 DIGEST    require that the program has this digest
   --uninstall        remove the program; fails while systems are registered
 
@@ -87,6 +90,7 @@ install_program() {
     tools
     machine
     wanted
+    name=binfmt-nix-$version-$architecture-linux
     if [ -f "$program" ] && [ ! -L "$program" ] && [ "$(digest "$program")" = "$sha256" ]; then
         printf '%s\n' "binfmt-nix $version is installed already: $program"
         return
@@ -98,16 +102,9 @@ install_program() {
     trap 'rm -rf "$work"; trap - EXIT; exit 129' HUP
     trap 'rm -rf "$work"; trap - EXIT; exit 130' INT
     trap 'rm -rf "$work"; trap - EXIT; exit 143' TERM
-    url=$releases/v$version/binfmt-nix-$version-$architecture-linux
-    printf '%s\n' "downloading $url"
-    { fetch "$url" 2> "$work/log" || echo $? > "$work/status"; } | head -c "$((most + 1))" > "$work/program"
-    size=$(wc -c < "$work/program")
-    [ "$size" -le "$most" ] || fail "$url has more than $most bytes" "check BINFMT_NIX_RELEASES"
-    if [ -e "$work/status" ]; then
-        # A server must not send control characters to the terminal.
-        reason=$(grep . "$work/log" | tail -n 1 | tr -cd ' -~')
-        fail "cannot download $url: $reason" "check BINFMT_NIX_RELEASES and the network, and run this again"
-    fi
+    [ -n "$sha256" ] || signed_digest
+    url=$releases/v$version/$name
+    download "$url" program "$most"
     seen=$(digest "$work/program")
     [ "$seen" = "$sha256" ] || {
         printf '%s\n' "error: $url has the sha256 $seen instead of $sha256; nothing was installed" >&2
@@ -118,6 +115,39 @@ install_program() {
     mv -f "$work/program" "$program"
     printf '%s\n' "installed binfmt-nix $version: $program"
     next_steps
+}
+
+# download URL FILE MOST: downloads a file of at most so many bytes into the directory $work.
+download() {
+    printf '%s\n' "downloading $1"
+    rm -f "$work/status"
+    { fetch "$1" 2> "$work/log" || echo $? > "$work/status"; } | head -c "$(($3 + 1))" > "$work/$2"
+    size=$(wc -c < "$work/$2")
+    [ "$size" -le "$3" ] || fail "$1 has more than $3 bytes" "check BINFMT_NIX_RELEASES"
+    if [ -e "$work/status" ]; then
+        # A server must not send control characters to the terminal.
+        reason=$(grep . "$work/log" | tail -n 1 | tr -cd ' -~')
+        fail "cannot download $1: $reason" "check BINFMT_NIX_RELEASES and the network, and run this again"
+    fi
+}
+
+# Reads the digest from the SHA256SUMS of the release. The name of the program has the version, so the signed list of
+# another version is refused, too.
+signed_digest() {
+    command -v openssl > /dev/null || fail "there is no openssl to verify the signature of version $version" "install openssl, or use --sha256 DIGEST"
+    list=$releases/v$version/SHA256SUMS
+    download "$list" sums "$most_sums"
+    download "$list.sig" signature "$most_sums"
+    printf '%s\n' '-----BEGIN PUBLIC KEY-----' "$signing_key" '-----END PUBLIC KEY-----' > "$work/key"
+    openssl dgst -sha256 -verify "$work/key" -signature "$work/signature" "$work/sums" > /dev/null 2>&1 || {
+        printf '%s\n' "error: $list.sig is not a signature of $list by the publisher's key; nothing was installed" >&2
+        echo "help: get install.sh again from its own place; do not use this server if that fails, too" >&2
+        exit 5
+    }
+    while read -r sum file; do
+        [ "$file" != "$name" ] || sha256=$sum
+    done < "$work/sums"
+    [ ${#sha256} = 64 ] || fail "$list has no digest of $name" "use another --version"
 }
 
 tools() {
@@ -150,7 +180,10 @@ wanted() {
         *[!0-9A-Za-z.+~-]* | .*) usage "invalid version: $version" ;;
     esac
     if [ -z "$sha256" ]; then
-        [ "$version" = "$release" ] || fail "this install.sh has no digest of version $version" "use the install.sh of that release, or --sha256 DIGEST"
+        if [ "$version" != "$release" ]; then
+            [ -n "$signing_key" ] || fail "this install.sh has no digest of version $version" "use the install.sh of that release, or --sha256 DIGEST"
+            return
+        fi
         [ -n "$pinned" ] || fail "this install.sh has no digest of a program for $architecture" "use --sha256 DIGEST"
         sha256=$pinned
     fi

@@ -19,6 +19,10 @@ const BUSYBOX_SCRIPT: &str = "/etc/init.d/S99binfmt-nix";
 const OPENRC_LINK: &str = "/etc/runlevels/default/binfmt-nix";
 const SYSTEMD_UNIT: &str = "/etc/systemd/system/binfmt-nix.service";
 const SYSTEMD_LINK: &str = "/etc/systemd/system/multi-user.target.wants/binfmt-nix.service";
+/// Targets that `systemctl enable binfmt-nix` gives that link: the unit of a package, or the one above. systemd finds
+/// units by their names, and the one in /etc comes first (systemd.unit(5)).
+const ENABLED_UNITS: [&str; 3] =
+    [SYSTEMD_UNIT, "/usr/lib/systemd/system/binfmt-nix.service", "/lib/systemd/system/binfmt-nix.service"];
 const VOID_SCRIPTS: &str = "/etc/runit/core-services";
 const VOID_SCRIPT: &str = "/etc/runit/core-services/90-binfmt-nix.sh";
 const CRON_TABLES: &str = "/etc/cron.d";
@@ -267,7 +271,8 @@ impl HookObject {
                 host.read_lossy(path).as_deref() == Some(text) && (!executable || host.has_mode(path, 0o111))
             }
             Self::Link { path, target } => {
-                host.read_link(&renumbered_link(host, path)).as_deref() == Some(Path::new(target))
+                let found = host.read_link(&renumbered_link(host, path));
+                found.is_some_and(|found| is_equivalent_link(path, Path::new(target), &found))
             }
             Self::BootCommand { line } => {
                 let command = line.split_once('=').map(|(_, command)| command.trim());
@@ -294,6 +299,11 @@ pub fn is_hook_link(path: &Path, target: &Path) -> bool {
     let fixed = [(SYSTEMD_LINK, "../binfmt-nix.service"), (OPENRC_LINK, SCRIPT)];
     fixed.iter().any(|(link, to)| path == Path::new(link) && target == Path::new(to))
         || (is_runlevel_link(path) && target == Path::new(RUNLEVEL_TARGET))
+}
+
+/// Whether a link with the target `found` does the same as the link of a hook at this path.
+pub fn is_equivalent_link(path: &Path, target: &Path, found: &Path) -> bool {
+    found == target || (path == Path::new(SYSTEMD_LINK) && ENABLED_UNITS.iter().any(|unit| found == Path::new(unit)))
 }
 
 /// Whether the path is that of a link in a runlevel: `S` and two digits, which insserv(8) chooses.

@@ -14,6 +14,7 @@ packages_checks() {
             life "BusyBox, .deb" sample
             refused_removals
             apparmor_profile
+            packaged_unit
             ;;
         tools) tools ;;
         *) life "$root_name, .deb" deb ;;
@@ -94,6 +95,35 @@ apparmor_profile() {
     check "$name: until the purge" remove_sample
     check "$name: which removes it" [ ! -e "$profile" ]
     rm -r "$root/etc/apparmor.d"
+}
+
+# The unit of systemd, which is not enabled. systemctl enables it in the root directory.
+packaged_unit() {
+    local name="BusyBox, .deb" unit=usr/lib/systemd/system/binfmt-nix.service
+    install_sample "$version" > /dev/null
+    check "$name: it has the unit" cmp "$here/../../packaging/systemd/binfmt-nix.service" "$root/$unit"
+    check "$name: which is not enabled" [ ! -e "$root/etc/systemd" ]
+    check "$name: and which systemd accepts" accepted_unit "$root/$unit"
+    check "$name: systemd refuses an unknown setting" spoiled s/^ExecStart/ExecStrat/ "$root/$unit" accepted_unit
+    check "$name: systemctl enables it" systemctl --quiet --root="$root" enable binfmt-nix.service
+    check "$name: by a link" [ -L "$root/etc/systemd/system/multi-user.target.wants/binfmt-nix.service" ]
+    check "$name: its command works where nothing is registered" "${in_target[@]}" /usr/bin/binfmt-nix restore
+    check "$name: an upgrade" install_sample 0.0.9
+    check "$name: keeps the link" [ -L "$root/etc/systemd/system/multi-user.target.wants/binfmt-nix.service" ]
+    check "$name: the removal" remove_sample
+    check "$name: removes it" [ ! -L "$root/etc/systemd/system/multi-user.target.wants/binfmt-nix.service" ]
+    rm -r "$root/etc/systemd"
+}
+
+# accepted_unit FILE: systemd has nothing to say about the unit, with the path of the program in this root. It exits with 0
+# for an unknown setting.
+accepted_unit() {
+    local said copy=$home/units/binfmt-nix.service
+    mkdir -p "${copy%/*}"
+    sed "s|/usr/bin/binfmt-nix|$root&|" "$1" > "$copy"
+    said=$(systemd-analyze --man=no verify "$copy" 2>&1) || { echo "$said"; return 1; }
+    echo "$said"
+    [[ $said != *binfmt-nix.service* ]]
 }
 
 within_a_minute() {

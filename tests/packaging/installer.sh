@@ -29,6 +29,7 @@ installer_inside() {
     done
     servers
     other_versions
+    signed_versions
     arguments
     interrupted
     removes
@@ -180,6 +181,58 @@ other_versions() {
     check "install.sh: --sha256 replaces the digest of the script" refuses 5 "instead of $old" script dash good --sha256 $old
     cp packaging/install.sh /srv/unpublished
     check "install.sh of the sources is not of a release" refuses 1 "not from a release" piped /srv/unpublished env -i "PATH=$PATH" dash
+}
+
+# Another version, with the key of the publisher in install.sh.
+signed_versions() {
+    local folder=/srv/releases/v0.0.8 name publisher=/srv/publisher
+    name=binfmt-nix-0.0.8-$(uname -m)-linux
+    for file in private other; do openssl ecparam -name prime256v1 -genkey -noout -out /srv/$file.pem; done
+    { sed /^signing_key=/d packaging/publisher && echo "signing_key=$(openssl ec -in /srv/private.pem -pubout 2> /dev/null | sed /^-/d | tr -d '\n')"; } > $publisher
+    mkdir "$folder"
+    printf '#!/bin/sh\necho binfmt-nix 0.0.8\n' > "$folder/$name"
+    (cd "$folder" && sha256sum "$name" > SHA256SUMS && printf '%064d  %s.tar.xz\n' 0 "$name" >> SHA256SUMS)
+    check "packages: without a key in packaging/publisher nothing is signed" fails signs private packaging/publisher
+    check "packages: nor by another key" fails signs other $publisher
+    check "install.sh of the release has no key" refuses 1 "no digest of version 0.0.8" script dash good --version 0.0.8
+    BINFMT_NIX_PUBLISHER=$publisher published /srv/install.sh "http://127.0.0.1:$port/good"
+    check "install.sh with a key: shellcheck finds nothing" "$venv/shellcheck" --shell=sh /srv/install.sh
+    check "install.sh with a key: a version without a signature is refused" refuses 1 "SHA256SUMS.sig: " script dash good --version 0.0.8
+    check "packages: SHA256SUMS is signed" signs private $publisher
+    check "install.sh with a key: another version is installed" script dash good --version 0.0.8
+    check "install.sh with a key: it is there" says "installed binfmt-nix 0.0.8: /usr/local/bin/binfmt-nix"
+    check "install.sh with a key: and the same file" cmp "$folder/$name" /usr/local/bin/binfmt-nix
+    check "install.sh with a key: and alone" alone /usr/local/bin/binfmt-nix
+    rm /usr/local/bin/binfmt-nix
+    check "install.sh with a key: by BusyBox's shell and wget" signed_by_busybox
+    rm /usr/local/bin/binfmt-nix
+    check "install.sh with a key: the own version has its own digest" script dash good
+    check "install.sh with a key: completely" is_installed /usr/local/bin/binfmt-nix
+    rm /usr/local/bin/binfmt-nix
+    check "install.sh with a key: a changed list is refused" refuses 5 "is not a signature of" script dash lies --version 0.0.8
+    check "install.sh with a key: an empty one is refused" refuses 5 "is not a signature of" script dash empties --version 0.0.8
+    check "install.sh with a key: a long one is refused" refuses 1 "has more than 100000 bytes" script dash floods --version 0.0.8
+    cp -r "$folder" /srv/releases/v0.0.7
+    check "install.sh with a key: the signed list of another version is refused" refuses 1 "has no digest of binfmt-nix-0.0.7" \
+        script dash good --version 0.0.7
+    mv "$folder/$name" "$folder/kept" && echo "echo lies" > "$folder/$name"
+    check "install.sh with a key: another program is refused" refuses 5 "has the sha256" script dash good --version 0.0.8
+    (cd "$folder" && sha256sum "$name" > SHA256SUMS)
+    check "install.sh with a key: also with its digest in the list" refuses 5 "is not a signature of" script dash good --version 0.0.8
+    openssl dgst -sha256 -sign /srv/other.pem -out "$folder/SHA256SUMS.sig" "$folder/SHA256SUMS"
+    check "install.sh with a key: also with a signature by another key" refuses 5 "is not a signature of" script dash good --version 0.0.8
+    clean=(/usr/bin/env -i "PATH=$(only curl sha256sum)" HOME=/srv/root)
+    check "install.sh with a key: without openssl it fails" refuses 1 "there is no openssl" script /bin/dash good --version 0.0.8
+    clean=(env -i "PATH=$PATH" HOME=/srv/root)
+    published /srv/install.sh "http://127.0.0.1:$port/good"
+}
+
+# signs NAME PUBLISHER: signs the list of version 0.0.8 with this key.
+signs() { BINFMT_NIX_DIST=/srv/releases/v0.0.8 BINFMT_NIX_PUBLISHER=$2 packaging/packages --sign "/srv/$1.pem"; }
+
+signed_by_busybox() {
+    local clean=(/usr/bin/env -i "PATH=$(only wget openssl)" HOME=/srv/root)
+    script "/srv/bin/busybox sh" good --version 0.0.8 && says "installed binfmt-nix 0.0.8"
 }
 
 arguments() {

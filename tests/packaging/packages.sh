@@ -18,6 +18,7 @@ packages() {
         packaging/alpine/binfmt-nix.pre-deinstall
     check "packages: the .deb is built" build deb
     check "packages: the same .deb as version 0.0.9" older_deb
+    check "packages: it has the licences of the crates, of the standard library and of musl" licences
     in_root sample
     [ "${FULL:-}" != 1 ] || every_package
 }
@@ -55,6 +56,14 @@ older_deb() {
     dpkg-deb -R "$made/binfmt-nix_$version-1_$debian.deb" "$folder"
     sed -i 's/^Version: .*/Version: 0.0.9-1/' "$folder/DEBIAN/control"
     dpkg-deb --root-owner-group -Znone --build "$folder" "$made/binfmt-nix_0.0.9-1_$debian.deb" && rm -r "$folder"
+}
+
+licences() {
+    local text user
+    text=$(dpkg-deb --fsys-tarfile "$(echo "$made/binfmt-nix_$version"-1_*.deb)" | tar -xO ./usr/share/doc/binfmt-nix/THIRD-PARTY.gz | gzip -d) || return 1
+    for user in 'ring [0-9.]+' 'hashbrown-[0-9.]+ of the standard library' 'the standard library: LLVM-exception.txt' 'musl [0-9.]+'; do
+        grep -qxE "$user" <<< "$text" || { echo "no licence of $user"; return 1; }
+    done
 }
 
 # make_root NAME SUITE [PACKAGES]: a root directory of Debian, once.

@@ -1,4 +1,5 @@
-//! Files of `packaging/` that are generated from the sources: man pages, shell completions, JSON schemas.
+//! Files of `packaging/` that are generated from the sources: man pages, shell completions, JSON schemas,
+//! and the unit of systemd.
 //!
 //! The files are checked in. Only tests generate them, so the program contains no generator. A test fails if a file
 //! differs from its sources; with BINFMT_NIX_TEST_BLESS=1 the test writes the file instead.
@@ -9,6 +10,7 @@ pub(super) mod completions;
 pub(super) mod man;
 pub(super) mod pages;
 pub(super) mod schema;
+pub(super) mod units;
 
 use std::collections::BTreeMap;
 use std::path::Path;

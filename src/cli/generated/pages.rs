@@ -249,7 +249,7 @@ pub(super) const PAGES: [Page; 14] = [
                 "OpenRC without its binfmt service in a runlevel: /etc/init.d/binfmt-nix with a link in /etc/runlevels/default.",
                 "Void's runit: /etc/runit/core-services/90-binfmt-nix.sh.",
                 "BusyBox with Buildroot's rcS: /etc/init.d/S99binfmt-nix.",
-                "systemd without a working systemd-binfmt: /etc/systemd/system/binfmt-nix.service, wanted by multi-user.target.",
+                "systemd without a working systemd-binfmt: /etc/systemd/system/binfmt-nix.service, wanted by multi-user.target. Packages have the same unit in /usr/lib/systemd/system. It is not enabled, because register writes its own one where it is needed.",
                 "WSL without systemd: a command below [boot] in /etc/wsl.conf, unless there is one.",
                 "Elsewhere: /etc/cron.d/binfmt-nix, if Debian's cron or cronie is installed. If nothing is possible, register exits with status 3 and gives the reason.",
                 "A hook starts /usr/bin/binfmt-nix if register was run by it and only root can change it, and otherwise a copy, /usr/local/libexec/binfmt-nix/bin/binfmt-nix.",

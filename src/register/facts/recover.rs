@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 
 use crate::binfmt::boot;
-use crate::binfmt::boot_hook::{BootHook, HookObject};
+use crate::binfmt::boot_hook::{BootHook, HookObject, renumbered_link};
 use crate::binfmt::table::{Table, entry_name};
 use crate::error::Result;
 use crate::host::Host;
@@ -108,7 +108,12 @@ fn find_hook(host: &Host) -> Result<Vec<Artifact>> {
         for object in hook.objects(program) {
             match object {
                 HookObject::File { path, .. } => found.extend(file_artifact(host, path.into())?),
-                HookObject::Link { path, target } => found.push(Artifact::Link { path, target: target.into() }),
+                // The link of `systemctl enable` belongs to the user.
+                HookObject::Link { path, target } => {
+                    if host.read_link(&renumbered_link(host, &path)).is_some_and(|found| found == Path::new(target)) {
+                        found.push(Artifact::Link { path, target: target.into() });
+                    }
+                }
                 HookObject::BootCommand { .. } => {}
             }
         }

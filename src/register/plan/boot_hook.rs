@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Step;
 use super::register::{foreign_file_error, write_own_file};
-use crate::binfmt::boot_hook::{BootHook, HookObject, HookState, SCRIPT_LIST};
+use crate::binfmt::boot_hook::{BootHook, HookObject, HookState, SCRIPT_LIST, is_equivalent_link};
 use crate::binfmt::init_system::{WSL_CONF, find_wsl_key};
 use crate::error::Result;
 use crate::paths;
@@ -61,7 +61,7 @@ fn plan_object(facts: &Facts, inputs: &HookInputs, object: &HookObject) -> Resul
         }
         HookObject::Link { path, target } => match inputs.links.get(path) {
             None => Some(Step::MakeLink { path: path.clone(), target: target.into() }),
-            Some(Some(found)) if found == Path::new(target) => None,
+            Some(Some(found)) if is_equivalent_link(path, Path::new(target), found) => None,
             Some(_) => return Err(foreign_file_error(facts, path)),
         },
         HookObject::BootCommand { line } => {

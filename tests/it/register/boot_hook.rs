@@ -39,6 +39,16 @@ const MACHINES: &[Machine] = &[
         ],
     },
     Machine {
+        name: "systemd without systemd-binfmt, and the unit of a package is enabled",
+        make: || {
+            let link = "etc/systemd/system/multi-user.target.wants/binfmt-nix.service";
+            let tree =
+                systemd().without("usr/lib/systemd/systemd-binfmt").dir("etc/systemd/system/multi-user.target.wants");
+            tree.link(link, "/usr/lib/systemd/system/binfmt-nix.service")
+        },
+        steps: &["place /usr/local/libexec/binfmt-nix/bin/binfmt-nix", "write /etc/systemd/system/binfmt-nix.service"],
+    },
+    Machine {
         name: "Debian with sysvinit",
         make: sysvinit,
         steps: &[
