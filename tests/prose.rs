@@ -66,6 +66,25 @@ fn the_readme_is_short_and_shows_its_pictures() {
     }
 }
 
+/// The table of the comparison has a row of sources, each paragraph about another tool has a link, and no link is missing.
+#[test]
+fn what_the_comparison_claims_has_sources() {
+    let text = fs::read_to_string(root().join("packaging/COMPARISON.md")).unwrap();
+    let others = text.split("## Use the other one").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let sources: Vec<_> = text.lines().filter(|line| line.starts_with("| source |")).collect();
+    assert_eq!(sources.len(), 1, "{sources:?}");
+    let row = sources.first().unwrap();
+    let cells: Vec<_> = row.trim_matches('|').split(" | ").skip(1).collect();
+    assert_eq!(cells.len(), 5, "{row}");
+    let claims: Vec<_> = others.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()).collect();
+    assert!(claims.len() >= 7, "{}", claims.len());
+    for claim in cells.into_iter().chain(claims) {
+        assert!(claim.contains("](") || claim.contains("]["), "no source: {claim}");
+    }
+    let mut used = text.split("][").skip(1).filter_map(|rest| Some(rest.split_once(']')?.0));
+    assert!(used.all(|name| text.contains(&format!("\n[{name}]: https://"))));
+}
+
 /// Nouns that texts of the program count; those that `count` gets are added.
 const COUNTED: [&str; 12] =
     ["byte", "file", "entry", "rule", "line", "system", "finding", "check", "layer", "link", "derivation", "second"];

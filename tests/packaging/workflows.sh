@@ -10,7 +10,8 @@ workflows() {
     done
     check "workflows: a misspelled key is refused" spoiled s/runs-on:/run-on:/ .github/workflows/ci.yml schema github-workflows
     check "workflows: a mistake in a script is found" spoiled 's/cargo fmt/cargo fmt $x/' .github/workflows/ci.yml step_scripts
-    check "workflows: the oldest Rust is a version" oldest_rust
+    check "workflows: the oldest Rust is a version, and no crate needs a newer one" oldest_rust
+    check "workflows: a crate that needs a newer one is noticed" fails newest_crate 1.40
     check "workflows: a tag of another version stops the release" fails release_step v0.0.1
     check "workflows: without a publisher nothing is released" fails release_step "v$(workspace_version)"
 }
@@ -31,10 +32,21 @@ for script in scripts:
 END
 }
 
+# Clippy compares the standard library's functions with this version (lint incompatible_msrv); only the hosted workflow
+# compiles with it.
 oldest_rust() {
     local found
     found=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-    [[ $found =~ ^1\.[0-9]+$ ]]
+    [[ $found =~ ^1\.[0-9]+$ ]] && newest_crate "$found"
+}
+
+# newest_crate VERSION: fails if a crate of the lock file declares that it needs a newer Rust.
+newest_crate() {
+    cargo metadata --format-version=1 --locked --offline | python3 -c '
+import json, sys
+def number(version): return [int(part) for part in version.split(".")][:2]
+newer = [package["id"] for package in json.load(sys.stdin)["packages"] if number(package["rust_version"] or "1.0") > number(sys.argv[1])]
+sys.exit("\n".join(newer) or 0)' "$1"
 }
 
 # Runs the first step of the release with this tag.
