@@ -22,8 +22,14 @@ _binfmt__nix() {
             binfmt__nix,cache)
                 cmd="binfmt__nix__subcmd__cache"
                 ;;
+            binfmt__nix,disable)
+                cmd="binfmt__nix__subcmd__disable"
+                ;;
             binfmt__nix,doctor)
                 cmd="binfmt__nix__subcmd__doctor"
+                ;;
+            binfmt__nix,enable)
+                cmd="binfmt__nix__subcmd__enable"
                 ;;
             binfmt__nix,explain)
                 cmd="binfmt__nix__subcmd__explain"
@@ -62,7 +68,7 @@ _binfmt__nix() {
 
     case "${cmd}" in
         binfmt__nix)
-            opts="-h -V --root --json --help --version register unregister apply run fetch cache explain doctor status test list nix-conf"
+            opts="-h -V --root --json --help --version register unregister disable enable apply run fetch cache explain doctor status test list nix-conf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -141,8 +147,52 @@ _binfmt__nix() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        binfmt__subcmd__nix__subcmd__disable)
+            opts="-n -h -V --wait --dry-run --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         binfmt__subcmd__nix__subcmd__doctor)
             opts="-h -V --fix --wait --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        binfmt__subcmd__nix__subcmd__enable)
+            opts="-n -h -V --wait --dry-run --root --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

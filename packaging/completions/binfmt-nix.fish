@@ -30,6 +30,8 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s h -l help -d 'Pri
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "register" -d 'Make programs of other systems run here, and configure Nix'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "unregister" -d 'Undo register completely'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "disable" -d 'Turn systems off, and keep everything for enable'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "enable" -d 'Turn systems on again that disable turned off'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "apply" -d 'Register the systems of a file, and remove all others'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "run" -d 'Run one command with emulation, as any user, without root'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "fetch" -d 'Download emulators into an archive, for register --from'
@@ -73,6 +75,18 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s n -
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l config -d 'Read the systems from FILE (TOML); "-" is standard input' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l root -d 'Act on the tree below DIR instead of this machine' -r -F

@@ -27,21 +27,40 @@ const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "
 /// The directory in which Debian's update-binfmts records its entries.
 const UPDATE_BINFMTS: &str = "/var/lib/binfmts";
 
-/// Returns the content of our own file for a rule.
-///
-/// The comment is part of the format: [`parse_own_file`] compares it.
-pub fn boot_file_text(rule: &Rule) -> Result<Vec<u8>> {
-    let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
-    text.extend_from_slice(&rule.to_line()?);
-    text.push(b'\n');
-    Ok(text)
+/// Content of a file of this tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnBootFile {
+    /// The rule, with the logical path of its interpreter.
+    pub rule: Rule,
+    /// Whether the rule is registered at boot. Otherwise its line is a comment: binfmt.d(5) has no other form for an entry
+    /// that is off, and systemd-binfmt registers each line that is not a comment (systemd `src/binfmt/binfmt.c`).
+    pub enabled: bool,
 }
 
-/// Returns the rule of a file, if every byte of the file is as [`boot_file_text`] writes it.
-pub fn parse_own_file(content: &[u8]) -> Option<Rule> {
-    let rule = parse_binfmt_d(&String::from_utf8_lossy(content)).next()?;
-    boot_file_text(&rule).is_ok_and(|text| text == content).then_some(rule)
+impl OwnBootFile {
+    /// Returns every byte of the file. The comments are part of the format.
+    pub fn to_text(&self) -> Result<Vec<u8>> {
+        let mut text = b"# Written by binfmt-nix; goes with `binfmt-nix unregister`.\n".to_vec();
+        if !self.enabled {
+            text.extend_from_slice(b"# Turned off by `binfmt-nix disable`; `binfmt-nix enable` turns it on.\n");
+            text.extend_from_slice(OFF);
+        }
+        text.extend_from_slice(&self.rule.to_line()?);
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Parses a file, if every byte of it is as [`Self::to_text`] writes it.
+    pub fn parse(content: &[u8]) -> Option<Self> {
+        let line = content.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+        let rest = line.strip_prefix(OFF);
+        let found = Self { rule: Rule::parse(rest.unwrap_or(line)).ok()?, enabled: rest.is_none() };
+        found.to_text().is_ok_and(|text| text == content).then_some(found)
+    }
 }
+
+/// Start of a line whose rule is not registered.
+const OFF: &[u8] = b"# ";
 
 /// A rule in a file that is read at boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,5 +253,18 @@ mod tests {
         let text = "# :a:M::x::/a:\n; b\n\n:qemu-x:E::x::/bin/x:F\n";
         let names: Vec<_> = parse_binfmt_d(text).map(|rule| rule.name.as_bytes().to_vec()).collect();
         assert_eq!(names, [b"qemu-x".to_vec()]);
+    }
+
+    /// systemd-binfmt has no form for an entry that is off: it would register the line.
+    #[test]
+    fn a_rule_that_is_off_is_a_comment() {
+        let Ok(rule) = Rule::parse(b":qemu-x:E::x::/bin/x:F") else { panic!("the rule is valid") };
+        for enabled in [true, false] {
+            let file = OwnBootFile { rule: rule.clone(), enabled };
+            let text = file.to_text().unwrap_or_default();
+            assert_eq!(OwnBootFile::parse(&text), Some(file));
+            assert_eq!(parse_binfmt_d(&String::from_utf8_lossy(&text)).count(), usize::from(enabled));
+            assert_eq!(OwnBootFile::parse(&[&text[..], b"# mine\n"].concat()), None);
+        }
     }
 }

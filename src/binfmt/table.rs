@@ -203,6 +203,25 @@ pub fn remove_entry(host: &Host, rule: &Rule) -> Result<bool> {
     remove_entry_if(host, &name, is_ours)
 }
 
+/// Turns the entry of a rule on or off. Returns `false` if no entry has the name, or another rule has it; nothing is
+/// changed then. The entry that was read is the one that is changed: see [`remove_entry`].
+pub fn switch_entry(host: &Host, rule: &Rule, enabled: bool) -> Result<bool> {
+    let path = entry_path(&text_of_bytes(rule.name.as_bytes()));
+    let failed = |e| Error::io("turn on or off the entry", &host.real_path(&path), e);
+    let mut file = match host.open_kernel_file(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened.map_err(failed)?,
+    };
+    let text = host::kernel_files::read_once(&file).map_err(failed)?;
+    match Entry::parse(rule.name.as_bytes(), &text) {
+        Ok(found) if is_same_rule(&found.rule, rule) => {}
+        _ => return Ok(false),
+    }
+    let word: &[u8] = if enabled { b"1" } else { b"0" };
+    host::kernel_files::write_once(&mut file, word, &path).map_err(failed)?;
+    Ok(true)
+}
+
 /// Removes an entry if its text meets a condition. The entry that was read is the entry that is removed: an open file
 /// stays bound to its entry (`bm_entry_write` goes by the inode). If another tool has replaced that entry in the
 /// meantime, the entry is already out of the table.

@@ -206,6 +206,22 @@ pub struct UnregisterArgs {
     pub dry_run: bool,
 }
 
+/// Arguments of `enable` and `disable`.
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    /// Systems by any name, or "all" that are registered
+    ///
+    /// Several systems are separated by blanks or commas.
+    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
+    pub systems: Vec<String>,
+    /// Wait at most SECONDS for another binfmt-nix to finish
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Print what would be done, and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {

@@ -86,6 +86,7 @@ impl Command {
             Self::Register(args) => !args.dry_run,
             Self::Apply(args) => !args.dry_run && !args.check,
             Self::Unregister(args) => !args.dry_run,
+            Self::Enable(args) | Self::Disable(args) => !args.dry_run,
             Self::Doctor(args) => args.fix,
             Self::Cache(args) => args.what.is_some(),
             Self::Restore(args) => !args.check,
@@ -138,6 +139,21 @@ pub enum Command {
     /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
     /// end.
     Unregister(UnregisterArgs),
+    /// Turn systems off, and keep everything for enable
+    ///
+    /// Writes 0 to the entry of each system: its programs do not run until enable turns it on again. This lasts over a
+    /// restart: the boot rule becomes a comment, because binfmt.d(5) has no form for an entry that is off. The lines of
+    /// the system for Nix are removed, so that Nix refuses builds that would fail. Emulators stay installed.
+    ///
+    /// status shows such a system as `disabled`, doctor reports it as a note, and register --watch leaves it alone.
+    /// register turns a system on, too, and so does apply for the systems of its file.
+    Disable(SwitchArgs),
+    /// Turn systems on again that disable turned off
+    ///
+    /// Writes 1 to the entry of each system, or registers it again if a restart has left it out, and runs a program to
+    /// prove that it works. The boot rule and the lines for Nix are as before disable. If a step fails, the steps before
+    /// it are undone.
+    Enable(SwitchArgs),
     /// Register the systems of a file, and remove all others
     ///
     /// Brings the host to the state that a TOML file describes: registers the systems that are missing, changes those

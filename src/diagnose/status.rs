@@ -129,6 +129,8 @@ pub enum Health {
     Broken,
     /// The system is registered, but no entry runs its programs.
     Missing,
+    /// The system is registered, and `disable` turned it off.
+    Disabled,
 }
 
 /// Examines every system that has an entry or is in the receipt.
@@ -156,9 +158,9 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let is_needed = |record: &Record| match (&record.target, &record.made) {
         (Some(target), _) => systems.contains_key(target),
-        (None, Artifact::Include { .. }) => systems.values().any(System::configures_nix),
+        (None, Artifact::Include { .. }) => systems.values().any(System::is_in_nix_conf),
         (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => {
-            systems.values().any(System::configures_nix)
+            systems.values().any(System::is_in_nix_conf)
         }
         (None, _) => !systems.is_empty(),
     };
@@ -180,9 +182,10 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
     }
     let trial = context.entry.map(|_| Trial::run(arch));
     let binary = context.inspect_running(facts, trial.as_ref().and_then(Trial::program));
+    let missing = if context.is_disabled { Health::Disabled } else { Health::Missing };
     let state = match &trial {
         Some(trial) => SystemState::of_trial(&context, trial),
-        None => SystemState::new(Health::Missing, Some(missing_cause(&context, has_artifacts))),
+        None => SystemState::new(missing, Some(missing_cause(&context, has_artifacts))),
     };
     let stale = context.entry.and_then(|entry| running_binary::describe_replaced(entry, &binary));
     let stale = stale.map(|why| Cause { why, repair: Vec::new() });
@@ -247,7 +250,8 @@ pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
     // The host of a container may have the entry.
     let missing = context.entry.is_none() && state.state == Health::Broken;
     let detail = state.problem.map(|problem| problem.why).or(stale);
-    let state = if missing { Health::Missing } else { state.state };
+    let off = if context.is_disabled { Health::Disabled } else { Health::Missing };
+    let state = if missing { off } else { state.state };
     CheckReport { version: 1, system: arch.target, state, detail }
 }
 
@@ -312,7 +316,7 @@ fn nix_not_configured(host: &Host, facts: &Facts, context: &VerifyContext, regis
     let features = conf::required_features(arch.nix_systems);
     let mut wanted = arch.nix_systems.iter().chain(&features);
     let is_configured = included && wanted.all(|name| own.split_whitespace().any(|word| word == *name));
-    (registered.configures_nix() && !is_configured).then(|| Cause {
+    (registered.is_in_nix_conf() && !is_configured).then(|| Cause {
         why: format!("Nix is not configured for {}", arch.target),
         repair: context.repairs.register(arch, ""),
     })
@@ -326,6 +330,7 @@ impl fmt::Display for Health {
             Self::NotProven => "untried",
             Self::Broken => "broken",
             Self::Missing => "missing",
+            Self::Disabled => "disabled",
         })
     }
 }

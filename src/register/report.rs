@@ -62,6 +62,8 @@ pub struct SystemReport {
     pub proven: bool,
     /// Whether the kernel entry belongs to another tool.
     pub adopted: bool,
+    /// Whether the system is turned off by `disable`.
+    pub disabled: bool,
     /// Name of the kernel entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
@@ -146,6 +148,7 @@ impl SystemReport {
             already: system_plan.already,
             proven: system.is_some_and(|system| system.proven),
             adopted: system.is_some_and(|system| system.adopted),
+            disabled: system.is_some_and(|system| system.disabled),
             entry: system.map(|system| system.entry.clone()),
             interpreter: system.map(|system| system.interpreter.clone()),
             qemu: system.map(|system| system.qemu.clone()),

@@ -62,6 +62,17 @@ pub enum NixChoice {
     No,
 }
 
+/// Request of `enable SYSTEM…` and `disable SYSTEM…`.
+#[derive(Debug, Clone)]
+pub struct SwitchRequest {
+    /// Requested systems, each once.
+    pub systems: Vec<&'static Arch>,
+    /// Whether the user asked for `all`. If so, systems that are not registered are skipped.
+    pub all: bool,
+    /// Whether the systems are turned on.
+    pub enable: bool,
+}
+
 /// Request of `unregister SYSTEM…`.
 #[derive(Debug, Clone)]
 pub struct UnregisterRequest {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Rule};
 use serde::Serialize;
 
-use crate::binfmt::boot;
+use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::table::{self, Table, describe_entry, is_same_rule};
 use crate::error::Result;
 use crate::host::{self, FileStamp, Host};
@@ -30,6 +30,8 @@ pub struct RestoreReport {
     pub present: Vec<&'static str>,
     /// Systems whose entry was missing. Without `--check` it is registered now.
     pub missing: Vec<&'static str>,
+    /// Systems that `disable` turned off. They are left out.
+    pub disabled: Vec<&'static str>,
     /// Whether the table was mounted.
     pub mounted: bool,
     /// Entries that cannot be registered, each with the reason. If there are any, the exit status is 3.
@@ -71,6 +73,8 @@ enum GatheredSystem {
 pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
     let mut report = RestoreReport { version: 1, ..RestoreReport::default() };
     let Some(mut receipt) = Receipt::load(host)? else { return Ok(report) };
+    let is_disabled = |arch: &&Arch| receipt.systems.get(arch.target).is_some_and(|system| system.disabled);
+    report.disabled = Arch::ALL.iter().filter(is_disabled).map(|arch| arch.target).collect();
     let systems = gather_systems(host, &receipt);
     let mut table = table::read_table(host)?;
     if systems.is_empty() || matches!(table, Table::Offline) {
@@ -130,7 +134,7 @@ fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -
 
 /// Reads what is recorded about each registered system that has a boot file.
 fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(&'static Arch, GatheredSystem)> {
-    let registered = receipt.systems.iter().filter(|(_, system)| !system.adopted);
+    let registered = receipt.systems.iter().filter(|(_, system)| !system.adopted && !system.disabled);
     let systems = registered.filter_map(|(target, system)| {
         let arch = Arch::by_target(target)?;
         let facts = gather_system(host, receipt, arch, &system.interpreter);
@@ -150,9 +154,13 @@ fn gather_system(host: &Host, receipt: &Receipt, arch: &Arch, emulator: &Path) -
     let is_hidden = host.read_link(&boot_file).is_some_and(|target| target == Path::new("/dev/null"));
     let (Some(recorded), false) = (recorded, is_hidden) else { return Ok(None) };
     let Some(text) = host.read_trusted(&boot_file)? else { return Ok(None) };
-    let Some(rule) = boot::parse_own_file(&text) else {
+    let Some(OwnBootFile { rule, enabled }) = OwnBootFile::parse(&text) else {
         return Ok(Some(GatheredSystem::Problem(changed_text(&host.real_path(&boot_file).as_text()))));
     };
+    // `disable` was interrupted before it recorded the system.
+    if !enabled {
+        return Ok(None);
+    }
     Ok(Some(GatheredSystem::Facts(SystemFacts {
         rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
         is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,

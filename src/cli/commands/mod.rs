@@ -20,6 +20,7 @@ pub mod run;
 pub mod run_format;
 pub mod source;
 pub mod status;
+pub mod switch;
 pub mod test;
 pub mod unregister;
 pub mod watch;
@@ -60,6 +61,8 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
     match &cli.command {
         Command::Register(args) => register::run(args, &host, container.as_ref(), ui),
         Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
+        Command::Enable(args) => switch::run(args, true, &host, container.as_ref(), ui),
+        Command::Disable(args) => switch::run(args, false, &host, container.as_ref(), ui),
         Command::Apply(args) => apply::run(args, &host, container.as_ref(), ui),
         Command::Restore(args) => restore::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
@@ -87,6 +90,8 @@ fn needs_table(command: &Command) -> bool {
         command,
         Command::Register(_)
             | Command::Unregister(_)
+            | Command::Enable(_)
+            | Command::Disable(_)
             | Command::Apply(_)
             | Command::Status(_)
             | Command::Test(_)

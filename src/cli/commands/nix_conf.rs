@@ -23,7 +23,8 @@ pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitC
     }
     let receipt = Receipt::load(host)?.unwrap_or_default();
     let archs: Vec<&'static Arch> = if args.systems.is_empty() {
-        receipt.systems.keys().filter_map(|target| Arch::by_target(target)).collect()
+        let enabled = receipt.systems.iter().filter(|(_, system)| !system.disabled);
+        enabled.filter_map(|(target, _)| Arch::by_target(target)).collect()
     } else {
         named_systems(&args.systems)?.0
     };

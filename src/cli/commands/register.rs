@@ -161,7 +161,7 @@ fn is_recorded(facts: &Facts, system_plan: &SystemPlan) -> bool {
 }
 
 /// Adds the effective settings of Nix to the report, so that it claims nothing that Nix does not confirm.
-fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut Report) {
+pub(super) fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, report: &mut Report) {
     let restarts_daemon = plan.steps.iter().any(|step| matches!(step, Step::RestartNixDaemon));
     if !restarts_daemon || !host.is_live() {
         return;

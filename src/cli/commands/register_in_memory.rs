@@ -211,6 +211,7 @@ fn system_report(arch: &'static Arch, entry: String, qemu: Option<String>, prove
         already: false,
         proven,
         adopted: false,
+        disabled: false,
         entry: Some(entry),
         interpreter: None,
         qemu,

@@ -32,6 +32,9 @@ fn print_report(args: &cli::RestoreArgs, report: &RestoreReport, ui: &Ui) {
     for system in &report.missing {
         ui.print_result(&format!("{system}: {state}"));
     }
+    for system in &report.disabled {
+        ui.print_result(&format!("{system}: disabled, left out"));
+    }
     if report.missing.is_empty() && report.findings.is_empty() {
         ui.print_result(&"nothing is missing");
     }

@@ -163,8 +163,9 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         }
         if let Some(detail) = &system.detail {
             ui.print_note(&format!("{}: {detail}", system.system));
+            let purpose = if system.state == Health::Disabled { "turn it on" } else { "repair it" };
             for line in &system.repair {
-                ui.print_note(&format!("{}: to repair it, run: {line}", system.system));
+                ui.print_note(&format!("{}: to {purpose}, run: {line}", system.system));
             }
         }
     }

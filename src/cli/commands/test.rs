@@ -38,7 +38,7 @@ fn select_foreign(facts: &Facts, requested: Vec<&'static Arch>, all: bool) -> Re
         return Err(Error::Native { system: (*target).to_owned(), machine: facts.machine.clone() });
     }
     let registered = |arch: &Arch| {
-        facts.receipt.systems.contains_key(arch.target)
+        facts.receipt.systems.get(arch.target).is_some_and(|system| !system.disabled)
             || arch.headers().iter().any(|head| facts.table.matching_entry(head).is_some())
     };
     let wanted = |arch: &&'static Arch| !all || (!native.contains_key(arch.target) && registered(arch));

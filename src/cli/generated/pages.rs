@@ -112,7 +112,7 @@ const EXPLAIN_NIX_BUILD: &str =
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
-pub(super) const PAGES: [Page; 14] = [
+pub(super) const PAGES: [Page; 16] = [
     Page {
         name: "binfmt-nix",
         examples: &[
@@ -233,6 +233,24 @@ pub(super) const PAGES: [Page; 14] = [
             ("See what would be removed:", &["binfmt-nix unregister all --dry-run"]),
         ],
         see: &["binfmt-nix-register(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-disable",
+        examples: &[
+            (
+                "Turn a system off, and on again:",
+                &["sudo binfmt-nix disable aarch64", "sudo binfmt-nix enable aarch64"],
+            ),
+            ("See what would be done:", &["binfmt-nix disable all --dry-run"]),
+        ],
+        see: &["binfmt-nix-enable(8)", "binfmt-nix-register(8)", "binfmt-nix-status(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-enable",
+        examples: &[("Turn on everything that is off:", &["sudo binfmt-nix enable all"])],
+        see: &["binfmt-nix-disable(8)", "binfmt-nix-register(8)", "binfmt-nix-status(8)"],
         ..NOTHING
     },
     Page {

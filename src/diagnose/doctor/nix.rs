@@ -295,6 +295,7 @@ mod tests {
             adopted: false,
             nix: NixUse::Configured,
             proven: true,
+            disabled: false,
             nix_build: None,
         };
         snapshot.registered.insert("arm".into(), system);

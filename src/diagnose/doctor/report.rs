@@ -54,7 +54,11 @@ impl DoctorReport {
             checks: super::all_checks().count(),
             looked_at: describe_scope(snapshot),
             not_examined: describe_gaps(snapshot),
-            notes: describe_place(snapshot).into_iter().chain(describe_other_entries(snapshot, &noted)).collect(),
+            notes: describe_place(snapshot)
+                .into_iter()
+                .chain(describe_disabled(snapshot))
+                .chain(describe_other_entries(snapshot, &noted))
+                .collect(),
             findings,
             fixed: Vec::new(),
             meanings: Vec::new(),
@@ -247,6 +251,15 @@ fn describe_place(snapshot: &Snapshot) -> Option<ReportNote> {
     run.map(|run| ReportNote {
         text: env::describe_daemon_outside(&run.nix_systems()),
         command: env::own_store_command(snapshot.shell.is_root),
+    })
+}
+
+/// Describes the systems that the user turned off. That is not a finding.
+fn describe_disabled(snapshot: &Snapshot) -> Option<ReportNote> {
+    let systems = snapshot.disabled.iter().cloned().collect::<Vec<_>>().join(" ");
+    (!systems.is_empty()).then(|| ReportNote {
+        text: format!("the command disable turned off {systems}. To turn on what is off"),
+        command: snapshot.shell.tool_command(format_args!("enable {systems}")),
     })
 }
 

@@ -49,8 +49,10 @@ pub struct Snapshot {
     pub natives: BTreeSet<&'static str>,
     /// The names of the entries that this tool made.
     pub own_entries: BTreeSet<String>,
-    /// The registered systems, by the receipt.
+    /// The registered systems that are not turned off, by the receipt.
     pub registered: BTreeMap<String, System>,
+    /// The targets of the systems that `disable` turned off.
+    pub disabled: BTreeSet<String>,
     /// The files of the entries' interpreters, by the path in the entry.
     pub interpreters: BTreeMap<Vec<u8>, InterpreterFile>,
     /// How the kernel starts the interpreters, by the name of the entry. Its flags and its rule make a difference.
@@ -226,6 +228,7 @@ impl Default for Snapshot {
             natives: BTreeSet::new(),
             own_entries: BTreeSet::new(),
             registered: BTreeMap::new(),
+            disabled: BTreeSet::new(),
             interpreters: BTreeMap::new(),
             starts: BTreeMap::new(),
             trials: BTreeMap::new(),

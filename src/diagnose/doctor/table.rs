@@ -108,7 +108,7 @@ fn check_switched_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// One entry is disabled: the kernel skips it (`fs/binfmt_misc.c`, `search_binfmt_handler`; measured on 6.18). Our own
-/// are always enabled. Another tool's entry may be disabled for a reason (update-binfmts has `--disable`), so it is
+/// are enabled unless `disable` turned them off, which the report has as a note. Another tool's entry may be disabled for a reason (update-binfmts has `--disable`), so it is
 /// reported only if nothing else runs its programs.
 fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
     let disabled_entries = snapshot.table.entries().iter().filter(|entry| !entry.enabled);
@@ -116,7 +116,8 @@ fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
         let arch = crate::diagnose::doctor::snapshot::systems_matched_by(entry)
             .find(|arch| !snapshot.natives.contains(arch.target))?;
         let name = entry_name(entry);
-        if snapshot.matching_entry(arch).is_some() || snapshot.harmful_entries.contains_key(&name) {
+        let is_intended = snapshot.is_ours(entry) && snapshot.disabled.contains(arch.target);
+        if snapshot.matching_entry(arch).is_some() || snapshot.harmful_entries.contains_key(&name) || is_intended {
             return None;
         }
         let why = "0 was written to it: the kernel skips it, and no other entry takes these programs";

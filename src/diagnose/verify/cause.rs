@@ -25,6 +25,8 @@ pub struct VerifyContext<'a> {
     pub entry: Option<&'a Entry>,
     /// Whether this tool made the entry.
     pub is_ours: bool,
+    /// Whether `disable` turned the system off.
+    pub is_disabled: bool,
     /// How the kernel starts the entry's interpreter; `None` without an entry, or if the interpreter is in memory.
     pub start: Option<InterpreterStart>,
     /// Major and minor number of the kernel.
@@ -59,6 +61,10 @@ impl VerifyContext<'_> {
 
     /// Returns the cause if no entry is in force: the table is switched off, or the entry is disabled or missing.
     pub fn inactive_cause(&self) -> Option<Cause> {
+        if self.is_disabled && self.entry.is_none() {
+            let enable = self.repairs.shell.tool_command(format_args!("enable {}", self.arch.target));
+            return Some(Cause { why: "the command disable turned it off".into(), repair: vec![enable] });
+        }
         let why = self.inactive_reason()?;
         Some(Cause { why, repair: self.repairs.put_in_force(Some(self.arch), &|entry| self.takes(entry)) })
     }

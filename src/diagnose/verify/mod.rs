@@ -162,6 +162,7 @@ pub fn build_context<'f>(facts: &'f Facts, arch: &'static Arch) -> VerifyContext
         arch,
         repairs: RepairFacts::of(facts),
         entry,
+        is_disabled: facts.receipt.systems.get(arch.target).is_some_and(|system| system.disabled),
         is_ours: owner_of(facts, entry) == Owner::BinfmtNix,
         start: entry.and_then(|entry| find_interpreter_start(&facts.machine, &facts.table, entry)),
         kernel: facts.kernel,

@@ -14,7 +14,7 @@ use crate::register::apply::rollback::Undo;
 use crate::register::apply::verify;
 use crate::register::receipt::Artifact;
 use crate::register::request::FORCE_HINT;
-use crate::sanitize::text_of_bytes;
+use crate::sanitize::{command, text_of_bytes};
 
 impl Apply<'_> {
     /// Mounts the table and checks that it can be written.
@@ -90,6 +90,30 @@ impl Apply<'_> {
         self.record_done(artifact)?;
         verify::verify_entry(self.host, arch, &name, Some(&installed.version), rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
+        Ok(())
+    }
+
+    /// Turns an entry of this tool on or off. Before it is turned on, its rule is checked as before a registration; after
+    /// that, a program proves that it works.
+    pub(super) fn switch_entry(&mut self, arch: &'static Arch, rule: &Rule, enabled: bool) -> Result<()> {
+        let installed = if enabled { Some(self.open_installed(arch)?) } else { None };
+        if let Some(installed) = &installed {
+            verify::check_rule_is_safe(rule, &installed.head)?;
+        }
+        let name = text_of_bytes(rule.name.as_bytes());
+        // The receipt records no artifact for this step.
+        self.records_before.clone_from(&self.receipt.records);
+        if !table::switch_entry(self.host, rule, enabled)? {
+            return Err(Error::Conflict {
+                what: format!("another tool has removed or replaced the entry {name} in the meantime"),
+                hint: format!("{} shows the entries", command::tool("status")),
+            });
+        }
+        self.push_undo(Undo::SwitchEntry { rule: rule.clone(), enabled: !enabled });
+        if let Some(installed) = installed {
+            verify::verify_entry(self.host, arch, &name, Some(&installed.version), rule.flags.preserve_argv0)?;
+            self.proven.push(arch.target);
+        }
         Ok(())
     }
 

@@ -93,7 +93,7 @@ impl<'a> Apply<'a> {
     /// Runs all steps. If one fails, the completed ones are undone.
     pub fn register(mut self, plan: &Plan) -> Result<ApplyResult> {
         // Checked before anything is downloaded.
-        let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
+        let registers = |step: &Step| matches!(step, Step::AddEntry { .. } | Step::SwitchEntry { .. });
         if matches!(self.facts.table, Table::Mounted { .. }) && plan.steps.iter().any(registers) {
             access::check_writable(self.host)?;
         }
@@ -170,6 +170,7 @@ impl<'a> Apply<'a> {
             Step::MountTable => self.mount_table(),
             Step::RemoveEntry(name) => self.remove_entry(name),
             Step::AddEntry { arch, rule, replaces } => self.add_entry(arch, rule, replaces.as_ref()),
+            Step::SwitchEntry { arch, rule, enabled } => self.switch_entry(arch, rule, *enabled),
             Step::VerifyForeignEntry(arch) => self.verify_foreign_entry(arch),
             Step::AddInclude(path) => self.add_include(path),
             Step::RestartNixDaemon => self.restart_daemon(),

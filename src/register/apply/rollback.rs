@@ -31,6 +31,8 @@ pub(super) enum Undo {
     RemoveEntry(Rule),
     /// Register this rule again, unless an entry has it.
     AddEntry(Rule),
+    /// Turn an entry with this rule on or off again.
+    SwitchEntry { rule: Rule, enabled: bool },
     /// Mount the table.
     MountTable,
     /// Unmount the table, if it contains no entry.
@@ -99,6 +101,7 @@ impl Apply<'_> {
                 Ok(())
             }
             Undo::AddEntry(rule) => table::add_entry(host, &rule),
+            Undo::SwitchEntry { rule, enabled } => table::switch_entry(host, &rule, enabled).map(drop),
             Undo::MountTable => table::mount_table(host),
             Undo::UnmountTable => match self.try_unmount()? {
                 None => Ok(()),

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Entry};
 
 use crate::binfmt::boot;
-use crate::binfmt::boot::Boot;
+use crate::binfmt::boot::{Boot, OwnBootFile};
 use crate::binfmt::container;
 use crate::binfmt::harm;
 use crate::binfmt::in_memory::{WATCHED_FD_DIR, is_in_memory_path};
@@ -79,6 +79,8 @@ pub struct Facts {
     /// Digests of the existing files among those that a plan may write, by path. The digest is `None` if the path is
     /// not a regular file.
     pub files: BTreeMap<PathBuf, Option<Sha256>>,
+    /// Boot files of the requested systems that are as this tool writes them, by target.
+    pub boot_files: BTreeMap<&'static str, OwnBootFile>,
     /// Directories that a plan may need and that do not exist.
     pub missing_dirs: BTreeSet<PathBuf>,
     /// Boot rules, and the programs that read them.
@@ -121,6 +123,7 @@ impl Facts {
         let mut facts = Self {
             root: host.real_path(Path::new("/")),
             files: BTreeMap::new(),
+            boot_files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             survives_boot: !host.is_live()
                 || !(host::namespaces::is_in_user_namespace() || container::is_app_container(host)),
@@ -273,6 +276,13 @@ impl Facts {
             };
             self.files.extend(found.map(|sum| (path, sum)));
         }
+        for arch in systems {
+            let path = paths::boot_rule(arch);
+            if self.is_unmodified(&path) {
+                let text = host.read_trusted(&path)?.unwrap_or_default();
+                self.boot_files.extend(OwnBootFile::parse(&text).map(|file| (arch.target, file)));
+            }
+        }
         Ok(())
     }
 
@@ -347,6 +357,7 @@ impl Facts {
             record_states: Vec::new(),
             replaced_records: Vec::new(),
             files: BTreeMap::new(),
+            boot_files: BTreeMap::new(),
             missing_dirs: BTreeSet::new(),
             boot: Boot::default(),
             nix: Nix {

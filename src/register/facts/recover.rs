@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use crate::binfmt::boot;
+use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::boot_hook::{BootHook, HookObject, renumbered_link};
 use crate::binfmt::table::{Table, entry_name};
 use crate::error::Result;
@@ -28,7 +28,8 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     let configured = own_conf.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let is_configured = |arch: &Arch| configured.split_whitespace().any(|word| arch.nix_systems.contains(&word));
     for arch in Arch::ALL {
-        let found = find_artifacts(host, arch, table)?;
+        let boot_file = read_boot_file(host, arch)?;
+        let found = find_artifacts(host, arch, table, boot_file.as_ref())?;
         if found.is_empty() {
             continue;
         }
@@ -40,6 +41,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             adopted: false,
             nix: if is_configured(arch) { NixUse::Configured } else { NixUse::Absent },
             proven: false,
+            disabled: boot_file.is_some_and(|file| !file.enabled),
             nix_build: None,
         };
         receipt.systems.insert(arch.target.to_owned(), system);
@@ -59,6 +61,13 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     Ok(receipt)
 }
 
+/// Reads a system's boot file, if this tool wrote it for the installed emulator.
+fn read_boot_file(host: &Host, arch: &Arch) -> Result<Option<OwnBootFile>> {
+    let text = read_regular_file(host, &paths::boot_rule(arch))?;
+    let file = text.and_then(|text| OwnBootFile::parse(&text));
+    Ok(file.filter(|file| file.rule.interpreter == paths::interpreter_path(arch).as_os_str().as_bytes()))
+}
+
 fn first_entry_name(found: &[Artifact]) -> Option<String> {
     found.iter().find_map(|made| match made {
         Artifact::Entry { name, .. } => Some(name.clone()),
@@ -68,7 +77,12 @@ fn first_entry_name(found: &[Artifact]) -> Option<String> {
 
 /// Finds the artifacts of one system. A file at the emulator's path counts only if an entry or a boot file of this tool
 /// names it.
-fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec<Artifact>> {
+fn find_artifacts(
+    host: &Host,
+    arch: &'static Arch,
+    table: &Table,
+    boot_file: Option<&OwnBootFile>,
+) -> Result<Vec<Artifact>> {
     let emulator = paths::interpreter_path(arch);
     let real = host.real_path(&emulator);
     let mut found = Vec::new();
@@ -78,10 +92,8 @@ fn find_artifacts(host: &Host, arch: &'static Arch, table: &Table) -> Result<Vec
             found.push(Artifact::Entry { name: entry_name(entry), line });
         }
     }
-    let path = paths::boot_rule(arch);
-    let rule = read_regular_file(host, &path)?.and_then(|text| boot::parse_own_file(&text));
-    if rule.is_some_and(|rule| rule.interpreter == emulator.as_os_str().as_bytes()) {
-        found.extend(file_artifact(host, path)?);
+    if boot_file.is_some() {
+        found.extend(file_artifact(host, paths::boot_rule(arch))?);
     }
     if !found.is_empty()
         && let Some((sha256, seal)) = fingerprint_regular_file(host, &emulator)?

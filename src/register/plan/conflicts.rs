@@ -128,6 +128,7 @@ pub(super) fn use_existing_entry(
         adopted: true,
         nix: nix::choose_nix_use(request, facts, arch, known),
         proven: already && known.is_some_and(|system| system.proven),
+        disabled: false,
         nix_build: known.filter(|_| already).and_then(|system| system.nix_build.clone()),
     };
     groups.systems.push(SystemPlan { arch, already, system: Some(system) });

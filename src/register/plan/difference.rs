@@ -103,6 +103,7 @@ fn compare_step(step: &Step, facts: &Facts) -> Vec<Difference> {
             let removed = replaces.iter().flat_map(|old| line(Change::Remove, describe_entry(old)));
             removed.chain(line(Change::Add, describe_entry(rule))).collect()
         }
+        Step::SwitchEntry { rule, .. } => line(Change::Replace, describe_entry(rule)),
         Step::AddInclude(path) => line(Change::Add, line_of(path, INCLUDE_LINE)),
         Step::RemoveInclude { path, .. } => line(Change::Remove, line_of(path, INCLUDE_LINE)),
     }

@@ -12,6 +12,7 @@ pub mod in_memory;
 pub mod nix;
 pub mod register;
 pub mod step_groups;
+pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod unregister;
@@ -92,6 +93,15 @@ pub enum Step {
         /// Rule of this tool's current entry of the same name, which is removed first.
         replaces: Option<Rule>,
     },
+    /// Turn an entry of this tool on or off. An entry that is turned on is proven by a program.
+    SwitchEntry {
+        /// System of the entry.
+        arch: &'static Arch,
+        /// Rule of the entry.
+        rule: Rule,
+        /// Whether the entry is turned on.
+        enabled: bool,
+    },
     /// Run a program to prove that another tool's entry works.
     VerifyForeignEntry(&'static Arch),
     /// Add the `!include` line to a nix.conf.
@@ -167,6 +177,8 @@ impl Step {
             Self::MountTable => "mount",
             Self::RemoveEntry(_) => "withdraw",
             Self::AddEntry { .. } => "register",
+            Self::SwitchEntry { enabled: true, .. } => "enable",
+            Self::SwitchEntry { .. } => "disable",
             Self::VerifyForeignEntry(_) => "prove",
             Self::AddInclude(_)
             | Self::RemoveInclude { .. }
@@ -204,6 +216,7 @@ impl fmt::Display for Step {
                 let suffix = if replaces.is_some() { ", replacing the current entry" } else { "" };
                 write!(f, "{name} (flags {}){suffix}", rule.flags)
             }
+            Self::SwitchEntry { rule, .. } => write!(f, "{}", text_of_bytes(rule.name.as_bytes())),
             Self::VerifyForeignEntry(arch) => write!(f, "that the existing entry runs {} programs", arch.target),
             Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.as_text(), crate::nix::conf::INCLUDE_LINE),
             Self::RestartNixDaemon => write!(f, "nix-daemon, if it is running"),

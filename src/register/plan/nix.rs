@@ -61,9 +61,14 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
     let refused = groups.systems.iter().filter(|plan| is_refused_by_nix(facts, plan.arch));
     let refused: Vec<String> = refused.map(|plan| describe_refusal(plan.arch)).collect();
     groups.notes.extend(refused);
-    let guests = list_guests(&systems);
+    configure_nix(facts, &systems, groups)
+}
+
+/// Adds the steps after which Nix is configured for exactly these systems.
+pub(super) fn configure_nix(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) -> Result<()> {
+    let guests = list_guests(systems);
     if guests.is_empty() {
-        unregister::add_nix_removal(facts, &systems, groups);
+        unregister::add_nix_removal(facts, systems, groups);
         return Ok(());
     }
     if let ConfState::LeaveAlone(why) = &facts.nix.state {
@@ -87,7 +92,7 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
 }
 
 /// Returns the records of all systems as they will be: those of the receipt, with the changes of the plan.
-fn systems_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, System> {
+pub(super) fn systems_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, System> {
     let mut systems = facts.receipt.systems.clone();
     for plan in &groups.systems {
         match plan.system.clone() {
@@ -136,7 +141,7 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
 
 /// Lists the guests among `systems` that Nix is configured for.
 pub(super) fn list_guests(systems: &BTreeMap<String, System>) -> Vec<NixGuest<'_>> {
-    let configured = systems.iter().filter(|(_, system)| system.configures_nix());
+    let configured = systems.iter().filter(|(_, system)| system.is_in_nix_conf());
     configured
         .filter_map(|(target, system)| {
             let arch = Arch::by_target(target)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use super::{Plan, Step, SystemPlan};
-use crate::binfmt::boot;
+use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name, is_same_rule};
@@ -120,7 +120,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     }
     // Every check that can fail comes before the first step is added, so that a system skipped by `all` leaves no steps.
     let boot = if request.persist {
-        let text = boot::boot_file_text(&build_rule(arch, &name, &path, flags)?)?;
+        let text = OwnBootFile { rule: build_rule(arch, &name, &path, flags)?, enabled: true }.to_text()?;
         write_own_file(facts, paths::boot_rule(arch), text, Some(arch))?
     } else {
         None
@@ -153,6 +153,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         adopted: false,
         nix: nix::choose_nix_use(request, facts, arch, known),
         proven: is_up_to_date && known.is_some_and(|system| system.proven),
+        disabled: false,
         nix_build: known.filter(|_| is_up_to_date).and_then(|system| system.nix_build.clone()),
     };
     groups.systems.push(SystemPlan {

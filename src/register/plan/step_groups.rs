@@ -12,6 +12,8 @@ use crate::register::facts::Facts;
 /// Steps planned so far. Each system adds to every group. The order of the fields is the order of the plan.
 #[derive(Default)]
 pub(super) struct StepGroups {
+    /// Steps before all others: Nix must not accept builds for a system when its entry is off.
+    pub(super) first: Vec<Step>,
     pub(super) downloads: Vec<&'static Arch>,
     pub(super) copy: Vec<Step>,
     pub(super) place: Vec<Step>,
@@ -43,6 +45,7 @@ impl StepGroups {
         let steps = mounts
             .then_some(Step::MountTable)
             .into_iter()
+            .chain(self.first)
             .chain(download)
             .chain(self.copy)
             .chain(self.place)

@@ -60,9 +60,17 @@ pub struct System {
     pub nix: NixUse,
     /// Whether a program of the system ran through the entry when it was registered.
     pub proven: bool,
+    /// Whether `disable` turned the system off: its entry is off or missing, and Nix is not configured for it.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub disabled: bool,
     /// Last build by Nix for the system since it was registered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub nix_build: Option<NixBuild>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Whether Nix was to be configured for a system.
@@ -221,6 +229,11 @@ impl System {
     /// Whether Nix was to be configured for the system.
     pub fn configures_nix(&self) -> bool {
         self.nix == NixUse::Configured
+    }
+
+    /// Whether the lines for Nix have the system: those of a disabled system are gone until it is enabled.
+    pub fn is_in_nix_conf(&self) -> bool {
+        self.configures_nix() && !self.disabled
     }
 }
 

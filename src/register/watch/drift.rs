@@ -1,5 +1,7 @@
 //! Drift: differences between the expected entries and the kernel's table. Pure.
 
+use std::collections::BTreeSet;
+
 use binfmt_magic::{Arch, Entry, Rule};
 
 use crate::binfmt::in_memory::is_in_memory_path;
@@ -50,7 +52,7 @@ pub enum Drift {
         /// Name of the entry.
         entry: String,
     },
-    /// The entry was disabled by writing 0 to it.
+    /// The entry was disabled by writing 0 to it, or `disable` turned its system off.
     Disabled {
         /// QEMU target of the system.
         system: &'static str,
@@ -68,8 +70,9 @@ pub enum Drift {
     },
 }
 
-/// Compares the expected entries with a table.
-pub fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
+/// Compares the expected entries with a table. `disabled` are the targets of the systems that `disable` turned off: if
+/// the entry of such a system is missing, it counts as off, and is not registered again.
+pub fn find_drifts(expected: &[ExpectedEntry], table: &Table, disabled: &BTreeSet<String>) -> Vec<Drift> {
     if !matches!(table, Table::Mounted { .. }) {
         return vec![Drift::Unmounted];
     }
@@ -77,7 +80,11 @@ pub fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
     if table.is_switched_off() {
         drifts.push(Drift::SwitchedOff);
     }
-    drifts.extend(expected.iter().filter_map(|other| find_drift(other, expected, table)));
+    let find = |other: &ExpectedEntry| match find_drift(other, expected, table) {
+        Some(Drift::Removed { system, entry }) if disabled.contains(system) => Some(Drift::Disabled { system, entry }),
+        found => found,
+    };
+    drifts.extend(expected.iter().filter_map(find));
     drifts
 }
 
@@ -172,6 +179,20 @@ mod tests {
 
     fn removed(system: &'static str, entry: &str) -> Drift {
         Drift::Removed { system, entry: entry.into() }
+    }
+
+    fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
+        super::find_drifts(expected, table, &BTreeSet::new())
+    }
+
+    #[test]
+    fn a_missing_entry_of_a_system_that_is_off_is_not_registered_again() {
+        let own = rule("a", "aarch64", "/q");
+        let expected = expected(&[("aarch64", &own)]);
+        let disabled = [Drift::Disabled { system: "aarch64", entry: "a".into() }];
+        let off = BTreeSet::from(["aarch64".to_owned()]);
+        assert_eq!(super::find_drifts(&expected, &table(&[]), &off), disabled);
+        assert_eq!(super::find_drifts(&expected, &table(&[own]), &off), []);
     }
 
     #[test]

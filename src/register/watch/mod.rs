@@ -19,6 +19,7 @@ use binfmt_magic::Arch;
 use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{DirWatch, Host, InotifyInstance, LockHolder, WakeReason};
+use crate::register::receipt::Receipt;
 use crate::register::report::Report;
 use crate::register::watch::drift::{Drift, ExpectedEntry};
 use crate::register::watch::schedule::Schedule;
@@ -27,6 +28,13 @@ use crate::ui::event::{LogEvent, LogLevel};
 /// Whether the process that holds the lock watches a system. A process that did not record its systems may watch any.
 pub fn is_watched(holder: &LockHolder, system: &str) -> bool {
     holder.systems.is_empty() || holder.systems.iter().any(|watched| watched == system)
+}
+
+/// Reads the targets of the systems that `disable` turned off. A receipt that cannot be used fails the next registration,
+/// which reports it.
+fn read_disabled(host: &Host) -> BTreeSet<String> {
+    let receipt = Receipt::load(host).ok().flatten().unwrap_or_default();
+    receipt.systems.into_iter().filter(|(_, system)| system.disabled).map(|(target, _)| target).collect()
 }
 
 /// Actions of the command that the watcher repeats. Each action takes the usual lock.
@@ -95,7 +103,9 @@ impl<'a> TableWatcher<'a> {
         let is_present = |drifts: &[Drift], entry: &ExpectedEntry| {
             !drifts.iter().any(|drift| drift.missing_system() == Some(entry.arch.target))
         };
-        let drifts = table::read_table(host).map(|table| drift::find_drifts(&expected, &table)).unwrap_or_default();
+        let disabled = read_disabled(host);
+        let drifts = table::read_table(host).map(|table| drift::find_drifts(&expected, &table, &disabled));
+        let drifts = drifts.unwrap_or_default();
         let expected = expected
             .into_iter()
             .map(|entry| (is_present(&drifts, &entry), entry))
@@ -151,7 +161,8 @@ impl<'a> TableWatcher<'a> {
                 return self.known_drifts.clone();
             }
         };
-        let now: BTreeSet<Drift> = drift::find_drifts(&self.expected, &table).into_iter().collect();
+        let disabled = read_disabled(self.host);
+        let now: BTreeSet<Drift> = drift::find_drifts(&self.expected, &table, &disabled).into_iter().collect();
         for drift in now.difference(&self.known_drifts) {
             self.notifier.log_event(&drift.to_event());
         }

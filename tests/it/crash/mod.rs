@@ -3,3 +3,4 @@
 pub(crate) mod failing;
 pub(crate) mod killed;
 mod replaced;
+pub(crate) mod switched;

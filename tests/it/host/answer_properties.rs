@@ -51,11 +51,13 @@ proptest! {
     #[test]
     fn parsed_boot_rules_can_be_written_again(content in files(RULES)) {
         for rule in boot::parse_binfmt_d(&String::from_utf8_lossy(&content)) {
-            let text = boot::boot_file_text(&rule).unwrap();
-            prop_assert_eq!(boot::parse_own_file(&text), Some(rule));
+            for enabled in [true, false] {
+                let file = boot::OwnBootFile { rule: rule.clone(), enabled };
+                prop_assert_eq!(boot::OwnBootFile::parse(&file.to_text().unwrap()), Some(file));
+            }
         }
-        if let Some(rule) = boot::parse_own_file(&content) {
-            prop_assert_eq!(boot::boot_file_text(&rule).unwrap(), content);
+        if let Some(file) = boot::OwnBootFile::parse(&content) {
+            prop_assert_eq!(file.to_text().unwrap(), content);
         }
     }
 

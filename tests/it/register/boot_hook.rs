@@ -432,7 +432,7 @@ fn restore_refuses_what_another_tool_has_replaced() {
     assert_eq!(
         report,
         serde_json::json!({
-            "version": 1, "present": [], "missing": ["aarch64"], "mounted": false, "findings": []
+            "version": 1, "present": [], "missing": ["aarch64"], "disabled": [], "mounted": false, "findings": []
         })
     );
     assert!(tree.runs("aarch64"));

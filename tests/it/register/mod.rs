@@ -14,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod receipt_properties;
 pub(crate) mod receipts;
 pub(crate) mod sources;
+pub(crate) mod switch;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
 pub(crate) mod watch_events;

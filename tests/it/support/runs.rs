@@ -19,6 +19,7 @@ pub(crate) enum Run {
     Unregister,
     RegisterSecond,
     UnregisterSecond,
+    Disable,
     /// `apply` of a file that lists the first system alone.
     Apply,
 }
@@ -61,6 +62,7 @@ impl Run {
             Self::Unregister => words(["unregister", "aarch64"]),
             Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
+            Self::Disable => words(["disable", "aarch64"]),
             Self::Apply => {
                 let emulator = emulators.file("aarch64", CURRENT);
                 // A directory of emulators has them by these names.

@@ -88,6 +88,9 @@ pub(super) fn describe_system(snapshot: &Snapshot, arch: &'static Arch) -> Vec<S
     };
     let programs = match runs(snapshot, arch) {
         Runs::Natively => format!("this machine runs {target} programs natively"),
+        Runs::ByNothing if snapshot.disabled.contains(target) => {
+            format!("the command disable turned {target} off: nothing runs its programs")
+        }
         Runs::ByNothing => format!("no entry takes {target} programs: nothing runs them"),
         Runs::TableIsOff => format!("the table is switched off: nothing runs {target} programs"),
         Runs::NotNow => with_entry("one did not run just now"),

@@ -15,7 +15,7 @@ use crate::support::tree::BOOT;
 
 /// The command of the help, which follows these words.
 #[track_caller]
-fn command_after(done: &Done, words: &str) -> String {
+pub(crate) fn command_after(done: &Done, words: &str) -> String {
     let line = done.err.lines().find_map(|line| Some(line.strip_prefix("help: ")?.split_once(words)?.1.to_owned()));
     line.unwrap_or_else(|| panic!("no {words:?} in {done:#?}"))
 }
