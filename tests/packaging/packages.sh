@@ -16,6 +16,8 @@ packages() {
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
     check "packages: shellcheck finds nothing in the scripts of packages" "$venv/shellcheck" --shell=sh packaging/debian/{postinst,prerm,postrm} \
         packaging/alpine/binfmt-nix.pre-deinstall
+    check "packages: the recipe for Alpine is a script with abuild's variables" alpine_variables
+    check "packages: a misspelled variable in it is noticed" spoiled s/^pkgrel=/pkgrell=/ packaging/alpine/APKBUILD alpine_variables
     check "packages: the .deb is built" build deb
     check "packages: the same .deb as version 0.0.9" older_deb
     check "packages: it has the licences of the crates, of the standard library and of musl" licences
@@ -37,6 +39,7 @@ every_package() {
     done
     check "packages: archive" build archive
     check "packages: the program for aarch64, by a cross compiler" cross_compiled
+    check "packages: the packages for aarch64 have the same files, and its program" same_files
     in_root builds
     check "packages: what is made of all packages" build --finish
     check "packages: the digests are right" digests
@@ -88,6 +91,17 @@ cross_compiled() {
     build --architecture aarch64 archive deb && [ "$(dpkg-deb -f "$made/binfmt-nix_$version-1_arm64.deb" Architecture)" = arm64 ]
 }
 
+same_files() {
+    local own=$made/own other=$made/other
+    [ "$(uname -m)" = x86_64 ] || return 0
+    dpkg-deb -x "$made/binfmt-nix_$version-1_amd64.deb" "$own" && dpkg-deb -x "$made/binfmt-nix_$version-1_arm64.deb" "$other" || return 1
+    tar -C "$own" -xJf "$made/binfmt-nix-$version-x86_64-linux.tar.xz" --strip-components=1 --one-top-level=archive &&
+        tar -C "$other" -xJf "$made/binfmt-nix-$version-aarch64-linux.tar.xz" --strip-components=1 --one-top-level=archive || return 1
+    diff <(cd "$own" && find . -printf '%p %M\n' | sort) <(cd "$other" && find . -printf '%p %M\n' | sort) || return 1
+    cmp "$other/usr/bin/binfmt-nix" "$other/archive/binfmt-nix" && readelf -h "$other/usr/bin/binfmt-nix" | grep -q 'Machine: *AArch64' || return 1
+    rm -r "$own" "$other"
+}
+
 digests() { (cd "$made" && sha256sum --check --quiet SHA256SUMS && [ "$(wc -l < SHA256SUMS)" -ge 10 ]); }
 
 same_again() {
@@ -97,6 +111,19 @@ same_again() {
     for file in "$second"/*.deb "$second"/*.tar.xz "$second"/*.json "$second"/*licences.txt; do
         cmp "$first/${file##*/}" "$file" || return 1
     done
+}
+
+# alpine_variables [FILE]: abuild itself is not in Debian.
+alpine_variables() {
+    dash -n "${1:-packaging/alpine/APKBUILD}" && CARCH=aarch64 srcdir=/src pkgdir=/pkg dash -euc '
+        . "$1"
+        for name in pkgname pkgver pkgrel pkgdesc url arch license options install source builddir sha512sums; do
+            eval "value=\${$name:-}"
+            [ -n "$value" ] || { echo "no $name"; exit 1; }
+        done
+        case $pkgrel in *[!0-9]*) exit 1 ;; esac
+        [ "${#pkgdesc}" -le 128 ] && [ -x "packaging/alpine/$install" ] && command -v package > /dev/null
+    ' sh "$(readlink -f "${1:-packaging/alpine/APKBUILD}")"
 }
 
 # Runs package() of the APKBUILD with the variables that abuild sets. abuild itself is in Alpine alone.
@@ -110,7 +137,8 @@ alpine() {
         [ "$pkgver" = "$2" ] && [ -x "$1/$install" ]
         cd "$3" && echo "$sha512sums" | sha512sum --check --quiet
     ' sh "$made/alpine" "$version" "$made" || return 1
-    cmp target/dist/binfmt-nix "$folder/pkg/usr/bin/binfmt-nix" && [ -s "$folder/pkg/usr/share/man/man8/binfmt-nix.8" ]
+    cmp target/dist/binfmt-nix "$folder/pkg/usr/bin/binfmt-nix" && [ -s "$folder/pkg/usr/share/man/man8/binfmt-nix.8" ] &&
+        [ -s "$folder/pkg/usr/lib/systemd/system/binfmt-nix.service" ]
     rm -r "$folder"
 }
 
