@@ -147,7 +147,7 @@ does_not_run_there() { ! "${in_target[@]}" /srv/busybox-arm64 true 2> /dev/null;
 state() {
     (cd "$target" && find bin etc root usr var -xdev \( -path var/lib/dpkg -o -path var/log -o -path var/lib/rpm -o -path var/lib/pacman \
         -o -path var/lib/apt -o -path var/cache/apt -o -path usr/lib/sysimage -o -path var/cache/pacman -o -path etc/ld.so.cache -o -path var/cache/ldconfig \) -prune -o -printf '%p %y %m\n' |
-        awk '$2 != "d" || $1 !~ /^(usr\/share|var\/tmp)/ || $1 ~ /binfmt-nix/' | sort)
+        awk '$2 != "d" || $1 !~ /^usr\/lib(\/systemd(\/system)?)?$|^(usr\/share|var\/tmp)/ || $1 ~ /binfmt-nix/' | sort)
 }
 
 nothing_is_left() { state > "$home/after" && diff -u "$home/before" "$home/after"; }
