@@ -34,6 +34,22 @@ const PLACES: [&str; 5] = [
     "/usr/local/bin/nix",
 ];
 
+/// Asks the machine's Nix for its release, such as 2.34. `None` if it cannot be run, or is Lix, whose numbers mean other
+/// sources.
+pub fn nix_release(host: &Host) -> Option<(u32, u32)> {
+    let output = host::process::run_program(&find_nix(host).ok()?, &["--version"]).ok()?;
+    parse_release(&output.stdout)
+}
+
+/// Reads "nix (Nix) 2.34.1"; in the parentheses is the implementation.
+fn parse_release(output: &str) -> Option<(u32, u32)> {
+    let line = output.lines().next()?.split_once(" (")?.1;
+    let (implementation, version) = line.split_once(") ")?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    let release = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    Some(release).filter(|_| !implementation.starts_with("Lix"))
+}
+
 /// Where a user's own profile has Nix, below the home directory. The second is used with `use-xdg-base-directories`
 /// (Nix 2.36, `nix-profile.sh.in`).
 const USER_PROFILES: [&str; 2] = [".nix-profile/bin/nix", ".local/state/nix/profile/bin/nix"];
@@ -58,4 +74,24 @@ pub(super) fn find_nix_of_user(host: &Host, home: &Path) -> Result<PathBuf, NoNi
         if host.is_live() { found() } else { None }
     };
     find_nix(host).or_else(|error| in_profile().ok_or(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_the_release_of_nix() {
+        for (output, release) in [
+            ("nix (Nix) 2.8.0\n", Some((2, 8))),
+            ("nix (Nix) 2.34.1\n", Some((2, 34))),
+            ("nix (Nix) 2.31pre20250712_b1245123\n", Some((2, 31))),
+            ("nix (Determinate Nix 3.8.5) 2.30.2\n", Some((2, 30))),
+            ("nix (Lix, like Nix) 2.93.3\n", None),
+            ("nix (Nix)\n", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_release(output), release, "{output}");
+        }
+    }
 }

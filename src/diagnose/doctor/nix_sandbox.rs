@@ -130,10 +130,13 @@ fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
-/// nix-installer#324). Nix ignores the failure where it builds without build users (seen with 2.26 and QEMU 10.0:
-/// `runChild` throws only if there is one).
+/// nix-installer#324). Before 2.30, Nix ignores the failure where it builds without build users (seen with 2.26 and 2.34
+/// in QEMU 10.0: `runChild` of 2.29 throws only if there is one).
 fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
-    let Some(nix) = snapshot.nix.as_ref().filter(|nix| has_build_users(nix, snapshot.shell.is_root)) else {
+    let fails = |nix: &&NixSnapshot| {
+        nix.release.is_some_and(|release| release >= (2, 30)) || has_build_users(nix, snapshot.shell.is_root)
+    };
+    let Some(nix) = snapshot.nix.as_ref().filter(fails) else {
         return Vec::new();
     };
     let filters = nix.machine.settings.last_word(&["filter-syscalls"]).is_none_or(|value| value == "true");
@@ -184,14 +187,18 @@ mod tests {
         let repair = run_checks(&snapshot).into_iter().flat_map(|finding| finding.occurrence.repair).next();
         let expected = r"sudo sh -c 'mkdir -p '\''/an image/etc/nix'\'' && echo ";
         assert!(repair.as_ref().is_some_and(|line| line.starts_with(expected)), "{repair:?}");
-        // Without build users, Nix builds without the filter.
-        for (text, is_reported) in [
-            ("build-users-group = nixbld\n", true),
-            ("build-users-group =\n", false),
-            ("build-users-group =\nauto-allocate-uids = true\n", true),
-            ("filter-syscalls = false\n", false),
+        // Without build users, Nix builds without the filter before 2.30.
+        for (text, release, is_reported) in [
+            ("build-users-group = nixbld\n", Some((2, 29)), true),
+            ("build-users-group =\n", Some((2, 29)), false),
+            ("build-users-group =\n", Some((2, 30)), true),
+            ("build-users-group =\n", None, false),
+            ("build-users-group =\nauto-allocate-uids = true\n", None, true),
+            ("filter-syscalls = false\n", Some((2, 30)), false),
         ] {
             let settings = Settings::read_files("/etc/nix/nix.conf".as_ref(), &|_| Some(text.to_owned()));
+            let nix = NixSnapshot { has_daemon: true, release, ..NixSnapshot::default() };
+            snapshot.nix = Some(nix);
             snapshot.nix.as_mut().into_iter().for_each(|nix| nix.machine.settings = settings.clone());
             assert_eq!(ids(&snapshot) == ["nix-inside-emulation"], is_reported, "{text}");
         }

@@ -156,6 +156,8 @@ pub struct NixSnapshot {
     pub left_alone: bool,
     /// Whether root's daemon does the builds.
     pub has_daemon: bool,
+    /// The release of Nix. Only an emulated machine makes the doctor ask for it.
+    pub release: Option<(u32, u32)>,
     /// The command that restarts the running daemon. `None` if none runs, because the next one reads the current files,
     /// and to a caller who is not root, because only root can identify the daemon.
     pub restart: Option<String>,

@@ -19,6 +19,7 @@ use crate::diagnose::explain::{InterpreterStart, find_interpreter_start};
 use crate::diagnose::running_binary::is_replaced;
 use crate::diagnose::trial::Trial;
 use crate::host::{self, Host};
+use crate::nix::program;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
 
@@ -58,6 +59,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
     };
     if snapshot.environment.emulated {
         clear_outer_table(&mut snapshot);
+        snapshot.nix.iter_mut().for_each(|nix| nix.release = program::nix_release(host));
     }
     snapshot.interpreters = inspect_interpreters(&snapshot);
     snapshot.starts = find_starts(&snapshot);

@@ -44,6 +44,7 @@ pub(super) fn gather_nix(host: &Host, facts: &Facts) -> Option<NixSnapshot> {
         has_builders,
         builds: BTreeMap::new(),
         has_daemon,
+        release: None,
         caller,
         machine,
     })
