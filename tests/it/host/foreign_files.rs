@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
 use crate::diagnose::doctor::reports::{finding, finding_ids, finds};
+use crate::support::alongside::run_alongside;
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::{SCRATCH, with_all_users};
 use crate::support::server::{Manner, Server};
@@ -184,20 +185,15 @@ impl Exchange {
 
     /// Exchanges both names without a pause while `work` runs. Returns the number of exchanges.
     fn during(&self, work: impl FnOnce()) -> usize {
-        let is_done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let exchanging = scope.spawn(|| {
-                let mut count = 0;
-                while !is_done.load(Ordering::Relaxed) || count % 2 == 1 {
-                    renameat2(AT_FDCWD, &self.file, AT_FDCWD, &self.fifo, RenameFlags::RENAME_EXCHANGE).unwrap();
-                    count += 1;
-                }
-                count
-            });
-            work();
-            is_done.store(true, Ordering::Relaxed);
-            exchanging.join().unwrap()
-        })
+        let exchange = |is_done: &AtomicBool| {
+            let mut count = 0;
+            while !is_done.load(Ordering::Relaxed) || count % 2 == 1 {
+                renameat2(AT_FDCWD, &self.file, AT_FDCWD, &self.fifo, RenameFlags::RENAME_EXCHANGE).unwrap();
+                count += 1;
+            }
+            count
+        };
+        run_alongside(exchange, work).0
     }
 
     #[track_caller]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::Instant;
 
+use crate::support::alongside::run_alongside;
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
@@ -140,13 +141,8 @@ fn an_emulator_replaced_continuously_is_never_trusted() {
     let bad = outside("swapped", &liar("qemu-aarch64 version 10.0.13", LiarBehavior::DoNothing));
     for _ in 0..20 {
         let tree = Tree::new();
-        let end = AtomicBool::new(false);
-        let done = thread::scope(|scope| {
-            scope.spawn(|| swap(&tree.path(EMULATOR), &bad, &end));
-            let done = tree.register("aarch64").omits("panicked");
-            end.store(true, Ordering::Relaxed);
-            done
-        });
+        let swapping = |end: &AtomicBool| swap(&tree.path(EMULATOR), &bad, end);
+        let ((), done) = run_alongside(swapping, || tree.register("aarch64").omits("panicked"));
         if done.out.contains("proven") {
             assert!(tree.runs("aarch64"), "{done:#?}");
         } else {

@@ -1,7 +1,6 @@
 //! Changes of other tools to the entry, the table and our directories between `register` and `unregister`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use binfmt_nix::binfmt::table;
 use binfmt_nix::binfmt::table::Table;
@@ -9,6 +8,7 @@ use binfmt_nix::host::Host;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::support::Tree;
+use crate::support::alongside::run_alongside;
 use crate::support::table::line;
 use crate::support::tree::{EMULATOR, RECEIPT, TABLE};
 
@@ -103,22 +103,18 @@ fn an_entry_is_read_whole_while_it_is_disabled_and_enabled() {
     let tree = Tree::new().mounted().entry(&entry);
     let host = Host::new(&tree.path("")).unwrap();
     let rule = table::read_table(&host).unwrap().find_entry("qemu-aarch64").unwrap().rule.clone();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                tree.write_kernel("qemu-aarch64", "0");
-                tree.write_kernel("qemu-aarch64", "1");
-            }
-        });
-        let torn = (0..READS).filter(|_| {
-            let table = table::read_table(&host).unwrap();
-            table.find_entry("qemu-aarch64").is_none_or(|found| found.rule != rule)
-        });
-        let torn = torn.count();
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!(torn, 0, "of {READS} tables");
-    });
+    let toggle = |stop: &AtomicBool| {
+        while !stop.load(Ordering::Relaxed) {
+            tree.write_kernel("qemu-aarch64", "0");
+            tree.write_kernel("qemu-aarch64", "1");
+        }
+    };
+    let is_torn = || {
+        let table = table::read_table(&host).unwrap();
+        table.find_entry("qemu-aarch64").is_none_or(|found| found.rule != rule)
+    };
+    let ((), torn) = run_alongside(toggle, || (0..READS).filter(|_| is_torn()).count());
+    assert_eq!(torn, 0, "of {READS} tables");
 }
 
 /// If a table with entries was read as an empty one, the entries would be registered again.
@@ -130,18 +126,16 @@ fn a_table_is_never_read_as_empty_while_it_is_mounted_again() {
     let host = Host::new(&tree.path("")).unwrap();
     let (table, none) = (tree.path(TABLE), None::<&str>);
     let kept = std::fs::File::open(&table).unwrap();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                umount2(&table, MntFlags::MNT_DETACH).unwrap();
-                mount(none, &table, Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
-            }
-        });
+    let mount_again = |stop: &AtomicBool| {
+        while !stop.load(Ordering::Relaxed) {
+            umount2(&table, MntFlags::MNT_DETACH).unwrap();
+            mount(none, &table, Some("binfmt_misc"), MsFlags::empty(), none).unwrap();
+        }
+    };
+    let ((), torn) = run_alongside(mount_again, || {
         let tables = (0..READS).map(|_| table::read_table(&host).unwrap());
-        let torn = tables.filter(|table| matches!(table, Table::Mounted { .. }) && table.is_empty()).count();
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!(torn, 0, "of {READS} tables");
+        tables.filter(|table| matches!(table, Table::Mounted { .. }) && table.is_empty()).count()
     });
+    assert_eq!(torn, 0, "of {READS} tables");
     drop(kept);
 }

@@ -6,12 +6,13 @@ use std::io;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 
 use crate::host::killed::seed;
+use crate::support::alongside::run_alongside;
 use crate::support::rng::Noise;
 use crate::support::runs::{Emulators, Run};
 use crate::support::sandbox::SCRATCH;
@@ -91,11 +92,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i32]) {
     let seed = seed();
     let mut noise = Noise::new(seed);
-    let stop = AtomicBool::new(false);
-    let result = thread::scope(|scope| {
-        let running = scope.spawn(|| other_tool.run_until(&stop, Noise::new(seed + 1)));
-        // A failed test must not wait for the other tool forever.
-        let stops = StopOnDrop(&stop);
+    let repeated = |stop: &AtomicBool| other_tool.run_until(stop, Noise::new(seed + 1));
+    let (result, ()) = run_alongside(repeated, || {
         for _ in 0..ROUNDS {
             let run = [Run::Register, Run::Upgrade, Run::Unregister][usize::try_from(noise.below(3)).unwrap()];
             let options = if run == Run::Unregister { &[] } else { options };
@@ -107,8 +105,6 @@ fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i3
             let taken = done.err.contains("while undoing: the kernel refused to register qemu-aarch64: File exists");
             assert!(taken || !done.err.contains("not everything could be undone"), "{done:#?}");
         }
-        drop(stops);
-        running.join().unwrap()
     });
     let rounds = result.unwrap_or_else(|why| panic!("(seed {seed}) {why}"));
     assert!(rounds > 10, "the other tool did its work only {rounds} times");
@@ -116,14 +112,6 @@ fn run_beside(tree: &Tree, other_tool: &OtherTool, options: &[&str], codes: &[i3
     other_tool.run_once(&mut noise).unwrap();
     tree.register_with("aarch64", options).exits(0);
     assert!(tree.runs("aarch64"));
-}
-
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// A tool whose entries are registered before ours.

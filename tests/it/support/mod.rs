@@ -9,6 +9,7 @@
 //! before.is_restored_in(&tree);
 //! ```
 
+pub(crate) mod alongside;
 pub(crate) mod blocker;
 pub(crate) mod emulators;
 pub(crate) mod fault;
