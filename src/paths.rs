@@ -66,6 +66,14 @@ pub fn boot_rule(arch: &Arch) -> PathBuf {
     Path::new(BINFMT_D).join(format!("zz-binfmt-nix-{}.conf", arch.target))
 }
 
+/// Returns the path of the boot rule of an own rule with this name.
+pub fn own_rule_file(name: &str) -> PathBuf {
+    Path::new(BINFMT_D).join(format!("{OWN_RULE_PREFIX}{name}.conf"))
+}
+
+/// Start of the names of boot rules of own rules. No system has a name that begins so.
+pub const OWN_RULE_PREFIX: &str = "zz-binfmt-nix-rule-";
+
 /// Returns the names that a system's entry may have in the kernel's table. The second is used to take precedence over
 /// another tool's entry that has the first.
 pub fn entry_names(arch: &Arch) -> [String; 2] {

@@ -214,7 +214,7 @@ pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
 /// Parses the lines of a file of binfmt.d: number, text and rule. Lines that start with `#` or `;` are comments. The
 /// reader passes each other line to the kernel as it is, without the blanks around it (systemd `src/binfmt/binfmt.c`;
 /// compared with systemd-binfmt 252).
-fn parse_lines(text: &str) -> impl Iterator<Item = (usize, &str, std::result::Result<Rule, RuleError>)> {
+pub fn parse_lines(text: &str) -> impl Iterator<Item = (usize, &str, std::result::Result<Rule, RuleError>)> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
     lines.map(|(number, line)| (number, line, Rule::parse(line.as_bytes())))

@@ -14,8 +14,21 @@ pub struct RegisterArgs {
     /// Systems by any name (aarch64, arm64, linux/arm64, ...), or "all"
     ///
     /// Several systems are separated by blanks or commas.
-    #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
+    #[arg(required_unless_present = "rule", value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
+    /// Register a rule of your own: a line of binfmt.d, or a file
+    ///
+    /// A value that begins with a colon is a rule, such as ':jar:E::jar::/usr/local/bin/run-jar:'. Any other value is a
+    /// file of such lines (binfmt.d(5)). The interpreter has to be a program of this machine that only root can change. A
+    /// rule that takes its own interpreter, or programs of this machine, is refused. Repeat the option for more rules.
+    #[arg(long, value_name = "RULE|FILE", conflicts_with_all = ["in_memory", "watch"])]
+    pub rule: Vec<String>,
+    /// Run FILE to prove that the rule which takes it works
+    ///
+    /// FILE is run without arguments, as the user nobody, and has to end with status 0. Without this option a rule is
+    /// registered, and the result says that it was not tested.
+    #[arg(long, value_name = "FILE", requires = "rule")]
+    pub test: Vec<PathBuf>,
     /// Where QEMU comes from
     #[command(flatten)]
     pub source_args: SourceArgs,
@@ -193,9 +206,9 @@ pub struct ExplainArgs {
 /// Arguments of `unregister`.
 #[derive(Debug, Args)]
 pub struct UnregisterArgs {
-    /// Systems by any name, or "all"
+    /// Systems by any name, names of own rules, or "all"
     ///
-    /// Several systems are separated by blanks or commas.
+    /// Several names are separated by blanks or commas.
     #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Wait at most SECONDS for another binfmt-nix to finish

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use binfmt_magic::{Arch, Entry, Recognition};
+use binfmt_magic::{Arch, Entry, Recognition, Rule};
 use serde::Serialize;
 
 use crate::binfmt::table::{Table, entry_name};
@@ -40,7 +40,7 @@ pub fn list_other_entries(table: &Table, is_shown: impl Fn(&Entry) -> bool) -> V
         enabled: entry.enabled,
         flags: entry.rule.flags.to_string(),
         interpreter: text_of_bytes(&entry.rule.interpreter),
-        takes: describe_systems(entry).unwrap_or_else(|| describe_files(entry)),
+        takes: describe_systems(entry).unwrap_or_else(|| describe_files(&entry.rule)),
     };
     let unsupported = table.unsupported_entries().iter().map(|name| OtherEntry {
         name: name.clone(),
@@ -63,9 +63,9 @@ fn describe_systems(entry: &Entry) -> Option<String> {
     })
 }
 
-/// Describes the files that an entry matches.
-pub fn describe_files(entry: &Entry) -> String {
-    match &entry.rule.recognition {
+/// Describes the files that a rule takes.
+pub fn describe_files(rule: &Rule) -> String {
+    match &rule.recognition {
         Recognition::Extension(suffix) => format!("files named *.{}", text_of_bytes(suffix)),
         Recognition::Magic(pattern) => {
             let hex = pattern.magic().iter().fold(String::new(), |mut hex, byte| {

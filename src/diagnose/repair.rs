@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use binfmt_magic::{Arch, Entry};
+use binfmt_magic::{Arch, Entry, Rule};
 
 use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
 use crate::register::facts::Facts;
+use crate::sanitize::{shell_quote, text_of_bytes};
 
 /// The facts that decide which commands can work on a machine.
 #[derive(Debug)]
@@ -106,10 +107,19 @@ impl<'a> RepairFacts<'a> {
     }
 }
 
+/// Returns the command that registers an own rule again; none if its line cannot be typed.
+pub fn repair_rule(shell: &Shell, rule: &Rule) -> Vec<String> {
+    let Ok(line) = rule.to_line() else { return Vec::new() };
+    if !line.is_ascii() {
+        return Vec::new();
+    }
+    vec![shell.tool_command(format_args!("register --rule {}", shell_quote(&text_of_bytes(&line))))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use binfmt_magic::{EntryName, Flags, Recognition, Rule};
+    use binfmt_magic::{EntryName, Flags, Recognition};
 
     fn arch(system: &str) -> &'static Arch {
         Arch::by_target(system).unwrap_or_else(|| panic!("no system {system}"))

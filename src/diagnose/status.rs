@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::table::entry_name;
-use crate::diagnose::other_entries::{OtherEntry, list_other_entries};
+use crate::diagnose::other_entries::{OtherEntry, describe_files, list_other_entries};
+use crate::diagnose::repair::repair_rule;
 use crate::diagnose::running_binary;
 use crate::diagnose::running_binary::DiskBinary;
 use crate::diagnose::trial::Trial;
@@ -25,7 +26,7 @@ use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::receipt::{Artifact, NixBuild, Record, System};
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
 
 /// The state of the machine's foreign systems.
@@ -36,6 +37,8 @@ pub struct StatusReport {
     pub version: u32,
     /// One element for each system that has an entry, or should have one.
     pub systems: Vec<SystemStatus>,
+    /// One element for each own rule.
+    pub rules: Vec<RuleStatus>,
     /// The entries of other tools that run no system's programs now: those of files of Java, Wine, WebAssembly and others,
     /// and those of emulators that are off or come after another entry.
     pub other_entries: Vec<OtherEntry>,
@@ -133,6 +136,62 @@ pub enum Health {
     Disabled,
 }
 
+/// The state of an own rule.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RuleStatus {
+    /// The name of the rule and of its entry.
+    pub rule: String,
+    /// Whether the kernel has the entry.
+    pub state: RuleState,
+    /// Whether a file ran through the entry when it was registered (`--test`).
+    pub tested: bool,
+    /// The flags of the rule, in the kernel's order.
+    pub flags: String,
+    /// The path of the interpreter.
+    pub interpreter: String,
+    /// The files that the rule takes, in words.
+    pub takes: String,
+    /// The commands that repair it, in order.
+    pub repair: Vec<String>,
+}
+
+/// Whether the kernel has the entry of an own rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleState {
+    /// The entry is in force.
+    Registered,
+    /// The entry is off, or the whole table is.
+    Off,
+    /// The entry is missing.
+    Missing,
+}
+
+fn gather_rules(facts: &Facts) -> Vec<RuleStatus> {
+    let rules = facts.receipt.rules.iter().filter_map(|(name, own)| {
+        let rule = own.rule()?;
+        let state = match facts.own_rule_entry(name) {
+            Some(entry) if entry.enabled && !facts.table.is_switched_off() => RuleState::Registered,
+            Some(_) => RuleState::Off,
+            None => RuleState::Missing,
+        };
+        let in_force = state == RuleState::Registered;
+        let repair = if in_force { Vec::new() } else { repair_rule(&facts.shell, &rule) };
+        Some(RuleStatus {
+            rule: name.clone(),
+            state,
+            tested: own.tested,
+            flags: rule.flags.to_string(),
+            interpreter: text_of_bytes(&rule.interpreter),
+            takes: describe_files(&rule),
+            repair,
+        })
+    });
+    rules.collect()
+}
+
 /// Examines every system that has an entry or is in the receipt.
 pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> StatusReport {
     let systems = host::parallel::map(Arch::ALL.iter().collect(), |arch| system_status(host, facts, config, arch));
@@ -144,6 +203,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
     };
     StatusReport {
         version: 1,
+        rules: gather_rules(facts),
         other_entries: list_other_entries(&facts.table, is_shown),
         systems,
         boot: BootStatus::gather(facts),
@@ -156,16 +216,18 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
 /// Whether unchanged files or entries of this tool exist that no registered system needs.
 fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
+    let rules = &facts.receipt.rules;
     let is_needed = |record: &Record| match (&record.target, &record.made) {
+        _ if record.rule.is_some() => record.rule.as_ref().is_some_and(|name| rules.contains_key(name)),
         (Some(target), _) => systems.contains_key(target),
         (None, Artifact::Include { .. }) => systems.values().any(System::is_in_nix_conf),
         (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => {
             systems.values().any(System::is_in_nix_conf)
         }
-        (None, _) => !systems.is_empty(),
+        (None, _) => !systems.is_empty() || !rules.is_empty(),
     };
     let has_orphans = facts.records().any(|(record, state)| *state == RecordState::Unchanged && !is_needed(record));
-    has_orphans || (systems.is_empty() && host.exists(Path::new(paths::RECEIPT)))
+    has_orphans || (systems.is_empty() && rules.is_empty() && host.exists(Path::new(paths::RECEIPT)))
 }
 
 /// Whether temporary files exist, which the next run that changes something removes.

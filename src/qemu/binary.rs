@@ -159,6 +159,21 @@ fn has_loader<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> object::Result
     Ok(programs.iter().any(|program| program.p_type(endian) == PT_INTERP))
 }
 
+/// Returns the path of the loader that the ELF program beginning with `head` names, if it names one there.
+pub fn find_loader(head: &[u8]) -> Option<Vec<u8>> {
+    fn loader_of<H: FileHeader<Endian = Endianness>>(head: &[u8]) -> Option<Vec<u8>> {
+        let header = H::parse(head).ok()?;
+        let endian = header.endian().ok()?;
+        let programs = header.program_headers(endian, head).ok()?;
+        let named = programs.iter().find_map(|program| program.interpreter(endian, head).ok().flatten());
+        named.map(<[u8]>::to_vec)
+    }
+    match head.get(4) {
+        Some(1) => loader_of::<FileHeader32<Endianness>>(head),
+        _ => loader_of::<FileHeader64<Endianness>>(head),
+    }
+}
+
 /// Reads the first line of `qemu-TARGET --version`, which is
 /// `qemu-TARGET version X.Y.Z (…)` (QEMU `linux-user/main.c`).
 pub fn parse_version<'a>(output: &'a str, binary: &str) -> Result<QemuVersion, InvalidVersionLine> {

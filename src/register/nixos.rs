@@ -36,6 +36,12 @@ pub fn check_not_nixos(host: &Host, request: &RegisterRequest) -> Result<()> {
     if !request.persist || !host.exists(Path::new(MARKER)) {
         return Ok(());
     }
+    if request.systems.is_empty() {
+        return Err(Error::Unsupported {
+            what: "NixOS generates /etc/binfmt.d from its configuration".into(),
+            hint: "describe the rule by boot.binfmt.registrations in configuration.nix, or add --no-persist".into(),
+        });
+    }
     Err(Error::other(NixosError { systems: request.systems.clone() }))
 }
 

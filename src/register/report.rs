@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::nix::config_show::NixConfig;
 use crate::register::apply::ApplyResult;
 use crate::register::nix_builds::SystemBuild;
-use crate::register::plan::{Plan, SystemPlan};
+use crate::register::plan::{Plan, RulePlan, SystemPlan};
 
 /// Result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
@@ -24,6 +24,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Systems that the command was about.
     pub systems: Vec<SystemReport>,
+    /// Own rules that the command was about.
+    pub rules: Vec<RuleReport>,
     /// Settings that Nix reports after it was configured; absent if Nix was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<NixConfig>,
@@ -43,6 +45,23 @@ pub struct StepReport {
     pub verb: &'static str,
     /// Object of the change, as text for people.
     pub what: String,
+}
+
+/// Own rule in a report.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RuleReport {
+    /// Name of the rule and of its entry.
+    pub rule: String,
+    /// Whether the rule is registered.
+    pub registered: bool,
+    /// Whether nothing had to change for the rule.
+    pub already: bool,
+    /// Whether a file ran through the entry when it was registered (`--test`).
+    pub tested: bool,
+    /// Line of the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// System in a report.
@@ -86,6 +105,7 @@ impl Report {
             changed: false,
             steps: plan.steps.iter().map(|step| StepReport { verb: step.verb(), what: step.to_string() }).collect(),
             systems: plan.systems.iter().map(SystemReport::from_plan).collect(),
+            rules: plan.rules.iter().map(RuleReport::from_plan).collect(),
             nix: None,
             nix_builds: Vec::new(),
             notes: plan.notes.clone(),
@@ -96,9 +116,14 @@ impl Report {
     /// Completes the report after the plan was applied.
     #[must_use]
     pub fn with_result(mut self, applied: &ApplyResult) -> Self {
-        self.changed = !self.steps.is_empty();
+        // A file that is run again to test a rule changes nothing.
+        let changes = |step: &StepReport| step.verb != "prove";
+        self.changed = self.steps.iter().any(changes) || self.systems.iter().any(|system| !system.already);
         self.notes.extend(applied.notes.iter().cloned());
         self.findings.extend(applied.findings.iter().cloned());
+        for report in &mut self.rules {
+            report.tested = applied.receipt.rules.get(&report.rule).is_some_and(|rule| rule.tested);
+        }
         for report in &mut self.systems {
             let system = applied.receipt.systems.get(report.system);
             report.proven = system.is_some_and(|system| system.proven);
@@ -135,6 +160,31 @@ impl Report {
             ));
         }
         self.nix = Some(config);
+    }
+}
+
+impl RuleReport {
+    fn from_plan(planned: &RulePlan) -> Self {
+        Self {
+            rule: planned.name.clone(),
+            registered: planned.rule.is_some(),
+            already: planned.already,
+            tested: planned.rule.as_ref().is_some_and(|rule| rule.tested),
+            line: planned.rule.as_ref().map(|rule| rule.line.clone()),
+        }
+    }
+}
+
+impl fmt::Display for RuleReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.registered, self.already) {
+            (false, true) => return write!(f, "{}: was not registered", self.rule),
+            (false, false) => return write!(f, "{}: unregistered", self.rule),
+            (true, true) => "already registered",
+            (true, false) => "registered",
+        };
+        let test = if self.tested { "tested: a file ran through it" } else { "not tested" };
+        write!(f, "{}: {state}, {test}", self.rule)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Requests: what the user asked for, typed and validated, without types of clap.
 
-use binfmt_magic::Arch;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use binfmt_magic::{Arch, Rule};
 
 use crate::qemu::download::Network;
 use crate::qemu::obtain::source::Source;
@@ -11,6 +14,10 @@ use crate::qemu::obtain::source::Source;
 pub struct RegisterRequest {
     /// Requested systems, each once.
     pub systems: Vec<&'static Arch>,
+    /// Requested own rules by name, with the logical paths of their interpreters.
+    pub rules: BTreeMap<String, Rule>,
+    /// Files that are run to prove the rules that take them.
+    pub tests: Vec<PathBuf>,
     /// Whether the user asked for `all`. If so, systems that the host runs natively and systems with a conflict are skipped
     /// instead of failing the command.
     pub all: bool,
@@ -43,11 +50,17 @@ pub enum OtherSystems {
 }
 
 impl RegisterRequest {
+    /// Whether anything is requested.
+    pub fn is_wanted(&self) -> bool {
+        !self.systems.is_empty() || !self.rules.is_empty()
+    }
+
     /// Returns the request to remove every system that is not requested here.
-    pub fn removal_of_others(&self) -> UnregisterRequest {
+    pub fn removal_of_others(&self, registered_rules: &BTreeSet<String>) -> UnregisterRequest {
         let is_other = |arch: &&'static Arch| !self.systems.iter().any(|wanted| wanted.target == arch.target);
         let systems = Arch::ALL.iter().filter(is_other).collect();
-        UnregisterRequest { systems, all: true, by_watcher: false }
+        let rules = registered_rules.iter().filter(|name| !self.rules.contains_key(*name)).cloned().collect();
+        UnregisterRequest { systems, rules, all: true, by_watcher: false }
     }
 }
 
@@ -78,6 +91,8 @@ pub struct SwitchRequest {
 pub struct UnregisterRequest {
     /// Requested systems, each once.
     pub systems: Vec<&'static Arch>,
+    /// Names of requested own rules, each once.
+    pub rules: BTreeSet<String>,
     /// Whether the user asked for `all`. If so, systems that are not registered are skipped.
     pub all: bool,
     /// Whether `register --watch` makes the request when it stops.

@@ -16,7 +16,9 @@ use crate::error::Result;
 use crate::host::{self, FileStamp, Host};
 use crate::paths;
 use crate::register::apply::restore_entry;
+use crate::register::own_rule;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
+use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
 
@@ -26,10 +28,10 @@ use crate::sha256::Sha256;
 pub struct RestoreReport {
     /// Version of this format: 1.
     pub version: u32,
-    /// Systems whose entry was there.
-    pub present: Vec<&'static str>,
-    /// Systems whose entry was missing. Without `--check` it is registered now.
-    pub missing: Vec<&'static str>,
+    /// Systems and own rules whose entry was there.
+    pub present: Vec<String>,
+    /// Systems and own rules whose entry was missing. Without `--check` it is registered now.
+    pub missing: Vec<String>,
     /// Systems that `disable` turned off. They are left out.
     pub disabled: Vec<&'static str>,
     /// Whether the table was mounted.
@@ -87,26 +89,27 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
         let made = Artifact::Mount { boot: host::procfs::boot_id(), id: host.mount_id(Path::new(table::DIR)) };
         record(&mut receipt, None, made);
     }
-    for (arch, facts) in systems {
+    for (subject, facts) in systems {
+        let label = subject.name().to_owned();
         let facts = match facts {
             GatheredSystem::Facts(facts) => facts,
             // The other systems are restored.
             GatheredSystem::Problem(why) => {
-                report.findings.push(format!("{}: {why}", arch.target));
+                report.findings.push(format!("{label}: {why}"));
                 continue;
             }
         };
         match decide(&facts, &table) {
-            RestoreAction::Keep => report.present.push(arch.target),
-            RestoreAction::Refuse(why) => report.findings.push(format!("{}: {why}", arch.target)),
-            RestoreAction::Register(_) if check => report.missing.push(arch.target),
-            RestoreAction::Register(rule) => match restore_entry(host, &facts.emulator, &rule) {
+            RestoreAction::Keep => report.present.push(label),
+            RestoreAction::Refuse(why) => report.findings.push(format!("{label}: {why}")),
+            RestoreAction::Register(_) if check => report.missing.push(label),
+            RestoreAction::Register(rule) => match restore_entry(host, &subject, &facts.emulator, &rule) {
                 Ok(()) => {
-                    report.missing.push(arch.target);
+                    report.missing.push(label);
                     let (name, line) = (text_of_bytes(rule.name.as_bytes()), text_of_bytes(&rule.to_line()?));
-                    record(&mut receipt, Some(arch), Artifact::Entry { name, line });
+                    record(&mut receipt, Some(&subject), Artifact::Entry { name, line });
                 }
-                Err(error) => report.findings.push(format!("{}: {}", arch.target, error.to_log_text())),
+                Err(error) => report.findings.push(format!("{label}: {}", error.to_log_text())),
             },
         }
     }
@@ -115,10 +118,10 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
 }
 
 /// Adds a record, unless the receipt has it.
-fn record(receipt: &mut Receipt, arch: Option<&Arch>, made: Artifact) {
+fn record(receipt: &mut Receipt, subject: Option<&Subject>, made: Artifact) {
     if !receipt.records.iter().any(|record| record.made == made) {
         receipt.records.retain(|record| !record.made.is_same_object(&made));
-        receipt.records.push(Record { state: Stage::Done, target: arch.map(|arch| arch.target.to_owned()), made });
+        receipt.records.push(Record::new(Stage::Done, subject, made));
     }
 }
 
@@ -133,39 +136,58 @@ fn save_if_changed(host: &Host, receipt: &Receipt, report: &mut RestoreReport) -
 }
 
 /// Reads what is recorded about each registered system that has a boot file.
-fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(&'static Arch, GatheredSystem)> {
+fn gather_systems(host: &Host, receipt: &Receipt) -> Vec<(Subject, GatheredSystem)> {
     let registered = receipt.systems.iter().filter(|(_, system)| !system.adopted && !system.disabled);
     let systems = registered.filter_map(|(target, system)| {
         let arch = Arch::by_target(target)?;
-        let facts = gather_system(host, receipt, arch, &system.interpreter);
-        Some((arch, facts.unwrap_or_else(|error| Some(GatheredSystem::Problem(error.to_log_text())))?))
+        let path = paths::boot_rule(arch);
+        let subject = Subject::System(arch);
+        let facts = gather_entry(host, receipt, &subject, &path, Some(&system.interpreter));
+        Some((subject, facts.unwrap_or_else(|error| Some(GatheredSystem::Problem(error.to_log_text())))?))
     });
-    systems.collect()
+    let rules = receipt.rules.keys().filter_map(|name| {
+        let subject = Subject::Rule(name.clone());
+        let facts = gather_entry(host, receipt, &subject, &paths::own_rule_file(name), None);
+        Some((subject, facts.unwrap_or_else(|error| Some(GatheredSystem::Problem(error.to_log_text())))?))
+    });
+    systems.chain(rules).collect()
 }
 
-/// Reads what is recorded about one system. `None` if it has no boot file.
-fn gather_system(host: &Host, receipt: &Receipt, arch: &Arch, emulator: &Path) -> Result<Option<GatheredSystem>> {
-    let boot_file = paths::boot_rule(arch);
-    let recorded = receipt.records_of(arch.target).find_map(|record| match &record.made {
-        Artifact::File { path, sha256 } if *path == boot_file => Some(*sha256),
-        _ => None,
-    });
+/// Reads what is recorded about one system or own rule. `None` if it has no boot file. `emulator` is one that this tool
+/// installed; the interpreter of an own rule belongs to the machine, and may have been upgraded.
+fn gather_entry(
+    host: &Host,
+    receipt: &Receipt,
+    subject: &Subject,
+    boot_file: &Path,
+    emulator: Option<&Path>,
+) -> Result<Option<GatheredSystem>> {
+    let recorded =
+        receipt.records.iter().filter(|record| record.is_for(subject)).find_map(|record| match &record.made {
+            Artifact::File { path, sha256 } if path == boot_file => Some(*sha256),
+            _ => None,
+        });
     // The administrator removed the file, or a link to /dev/null hides it (binfmt.d(5)).
-    let is_hidden = host.read_link(&boot_file).is_some_and(|target| target == Path::new("/dev/null"));
+    let is_hidden = host.read_link(boot_file).is_some_and(|target| target == Path::new("/dev/null"));
     let (Some(recorded), false) = (recorded, is_hidden) else { return Ok(None) };
-    let Some(text) = host.read_trusted(&boot_file)? else { return Ok(None) };
+    let Some(text) = host.read_trusted(boot_file)? else { return Ok(None) };
     let Some(OwnBootFile { rule, enabled }) = OwnBootFile::parse(&text) else {
-        return Ok(Some(GatheredSystem::Problem(changed_text(&host.real_path(&boot_file).as_text()))));
+        return Ok(Some(GatheredSystem::Problem(changed_text(&host.real_path(boot_file).as_text()))));
     };
     // `disable` was interrupted before it recorded the system.
     if !enabled {
         return Ok(None);
     }
+    let is_emulator_unmodified = match emulator {
+        Some(emulator) => is_emulator_unmodified(host, receipt, subject.name(), emulator)?,
+        None => true,
+    };
+    let emulator = emulator.map_or_else(|| own_rule::interpreter_path(&rule), Path::to_owned);
     Ok(Some(GatheredSystem::Facts(SystemFacts {
-        rule: Rule { interpreter: host.real_path(emulator).as_os_str().as_bytes().to_vec(), ..rule },
+        rule: Rule { interpreter: host.real_path(&emulator).as_os_str().as_bytes().to_vec(), ..rule },
         is_boot_file_unmodified: Sha256::of_bytes(&text) == recorded,
-        is_emulator_unmodified: is_emulator_unmodified(host, receipt, arch.target, emulator)?,
-        emulator: emulator.to_owned(),
+        is_emulator_unmodified,
+        emulator,
     })))
 }
 

@@ -19,7 +19,8 @@ pub fn unregister(request: &UnregisterRequest, host: &Host, ui: &Ui) -> Result<R
     let plan = plan::unregister::plan_removal(request, &facts);
     let mut report = Report::from_plan(&plan);
     let removes_receipt = facts.receipt.is_spent() && host.exists(Path::new(paths::RECEIPT));
-    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || removes_receipt {
+    let has_rule = plan.rules.iter().any(|planned| !planned.already);
+    if !plan.steps.is_empty() || plan.systems.iter().any(|planned| !planned.already) || removes_receipt || has_rule {
         let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
         report = report.with_result(&applied);
     }

@@ -2,6 +2,7 @@
 //!
 //! It is a registration of the listed systems that also removes the others: one plan, which is rolled back as a whole.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::{acquire_lock, check_permission, named_systems, nix_proof, print_dry_run, print_report};
 use crate::binfmt::container::Container;
 use crate::cli;
+use crate::cli::commands::rules::{add_rule, registered_names};
 use crate::cli::commands::{register, source, watch};
 use crate::cli::config::{Config, EntryFlags};
 use crate::error::{Error, ExitCode, Failure, Result};
@@ -63,13 +65,13 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
         });
     }
     let request = read_request(&args.config)?;
-    if !request.systems.is_empty() {
+    if request.is_wanted() {
         nixos::check_not_nixos(host, &request)?;
     }
     if !args.check && !args.dry_run {
         check_permission(host, None)?;
     }
-    watch::refuse_if_watched(host, &request.removal_of_others())?;
+    watch::refuse_if_watched(host, &request.removal_of_others(&BTreeSet::new()))?;
     if args.check || args.dry_run {
         let (facts, plan) = plan_only(&request, host, ui).map_err(name_keys)?;
         return Ok(if args.check {
@@ -110,8 +112,14 @@ fn build_request(config: &Config) -> Result<RegisterRequest> {
     let (systems, all) = named_systems(&config.systems)?;
     let (source, network) = source::parse_source(&config.source_args(), systems.len())
         .map_err(|error| Error::other(config.source_error(&error.to_string())))?;
+    let mut rules = BTreeMap::new();
+    for rule in &config.rules {
+        add_rule(&mut rules, rule.clone())?;
+    }
     Ok(RegisterRequest {
         systems,
+        rules,
+        tests: config.tests.clone(),
         all,
         source,
         network,
@@ -128,9 +136,9 @@ fn build_request(config: &Config) -> Result<RegisterRequest> {
 }
 
 fn plan_only(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
-    if request.systems.is_empty() {
+    if !request.is_wanted() {
         let facts = Facts::gather(host, &[], None)?;
-        let plan = plan::unregister::plan_removal(&request.removal_of_others(), &facts);
+        let plan = plan::unregister::plan_removal(&request.removal_of_others(&facts.receipt.rule_names()), &facts);
         return Ok((facts, plan));
     }
     let supply = source::supply(host, ui, request, VersionQuery::Scan)?;
@@ -139,9 +147,11 @@ fn plan_only(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<(Facts, 
 
 /// Registers the requested systems and removes the others. Without a requested system it is `unregister all`.
 fn apply_request(request: &RegisterRequest, host: &Host, ui: &Ui, wait: u64) -> Result<Report> {
-    if request.systems.is_empty() {
-        let removal = request.removal_of_others();
-        return acquire_lock(host, ui, wait).and_then(|_lock| unregister(&removal, host, ui));
+    if !request.is_wanted() {
+        return acquire_lock(host, ui, wait).and_then(|_lock| {
+            let rules = registered_names(host)?;
+            unregister(&request.removal_of_others(&rules), host, ui)
+        });
     }
     let (plan, mut report) = register::register_systems(request, host, ui, wait)?;
     if request.nix != NixChoice::No {

@@ -1,5 +1,7 @@
 //! The command `doctor`: checks the machine, repairs what is safe, or explains an error message.
 
+use std::collections::BTreeMap;
+
 use binfmt_magic::Arch;
 
 use super::{acquire_lock, check_permission};
@@ -184,6 +186,8 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
     let [_, second] = paths::entry_names(arch);
     RegisterRequest {
         systems: vec![arch],
+        rules: BTreeMap::new(),
+        tests: Vec::new(),
         all: false,
         source: Source::Auto,
         network,

@@ -16,6 +16,7 @@ pub mod nix_proof;
 pub mod register;
 pub mod register_in_memory;
 pub mod restore;
+pub mod rules;
 pub mod run;
 pub mod run_format;
 pub mod source;
@@ -169,7 +170,10 @@ fn print_report(ui: &Ui, report: &Report) -> ExitCode {
     for system in &report.systems {
         ui.print_result(system);
     }
-    if report.systems.is_empty() {
+    for rule in &report.rules {
+        ui.print_result(rule);
+    }
+    if report.systems.is_empty() && report.rules.is_empty() {
         ui.print_result(&"nothing is registered");
     }
     nix_proof::print_builds(ui, &report.nix_builds);

@@ -2,6 +2,8 @@
 //!
 //! With `--in-memory` it hands over to [`register_in_memory`], and with `--watch` it continues in [`watch`].
 
+use std::path::PathBuf;
+
 use binfmt_magic::Arch;
 
 use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
@@ -10,6 +12,7 @@ use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli;
+use crate::cli::commands::rules::parse_rules;
 use crate::cli::commands::{register_in_memory, source, watch};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
@@ -24,7 +27,7 @@ use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
 use crate::register::nixos;
 use crate::register::plan;
-use crate::register::plan::{Plan, Step, SystemPlan};
+use crate::register::plan::{Plan, RulePlan, Step, SystemPlan};
 use crate::register::receipt::System;
 use crate::register::report::Report;
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
@@ -36,6 +39,12 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     let ui = &if args.watch { ui.as_json_lines() } else { ui.clone() };
     if let Some(container) = container {
         container.check_entries_persist(host, args.watch)?;
+    }
+    if container.is_some() && !request.rules.is_empty() {
+        return Err(Error::Unsupported {
+            what: "the interpreter of a rule would be a file of this container, which ends with it".into(),
+            hint: "register the rule on the machine that this container is on".into(),
+        });
     }
     // Files in a container end with the container. `--nix` says that the container has a Nix that uses them.
     if args.in_memory || (container.is_some() && !args.nix) {
@@ -76,7 +85,8 @@ pub(super) fn plan_registration(
     host: &Host,
     supply: ResolvedSource,
 ) -> Result<(Facts, Plan)> {
-    let facts = Facts::gather(host, &request.systems, Some(supply))?;
+    let mut facts = Facts::gather(host, &request.systems, Some(supply))?;
+    facts.inspect_rules(host, &request.rules, &request.tests)?;
     let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
 }
@@ -92,7 +102,10 @@ pub(super) fn register_systems(request: &RegisterRequest, host: &Host, ui: &Ui, 
     if !plan.steps.contains(&Step::RestartNixDaemon) {
         report.findings.extend(facts.receipt.running_outdated_daemon().map(OutdatedDaemon::describe));
     }
-    if !plan.steps.is_empty() || !plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan)) {
+    let is_recorded_rule = |planned: &RulePlan| facts.receipt.rules.get(&planned.name) == planned.rule.as_ref();
+    let is_recorded = plan.systems.iter().all(|system_plan| is_recorded(&facts, system_plan))
+        && plan.rules.iter().all(is_recorded_rule);
+    if !plan.steps.is_empty() || !is_recorded {
         if plan.steps.iter().any(|step| matches!(step, Step::DownloadEmulators(_))) {
             // On a full disk the record is missing, and other runs cannot say what they wait for.
             drop(lock.record_download());
@@ -137,9 +150,12 @@ impl Reregister for FilesReregister<'_> {
 
 fn build_request(args: &cli::RegisterArgs) -> Result<RegisterRequest> {
     let (systems, all) = named_systems(&args.systems)?;
+    let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io("find", path, e));
     let (source, network) = source::parse_source(&args.source_args, systems.len())?;
     Ok(RegisterRequest {
         systems,
+        rules: parse_rules(&args.rule)?,
+        tests: args.test.iter().map(absolute).collect::<Result<_>>()?,
         all,
         source,
         network,
@@ -191,9 +207,13 @@ fn print_report(ui: &Ui, shell: &Shell, plan: &Plan, report: &Report) -> ExitCod
     for system in &report.systems {
         ui.print_result(system);
     }
+    for rule in &report.rules {
+        ui.print_result(rule);
+    }
     if report.changed {
         let changed = plan.systems.iter().filter(|system_plan| !system_plan.already || plan.systems.len() == 1);
-        let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).collect();
+        let rules = plan.rules.iter().filter(|planned| !planned.already).map(|planned| planned.name.as_str());
+        let names: Vec<_> = changed.map(|system_plan| system_plan.arch.target).chain(rules).collect();
         let undo = shell.tool_command(format_args!("unregister {}", names.join(" ")));
         ui.print_result(&format!("undo with: {undo}"));
     }

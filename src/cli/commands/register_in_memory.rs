@@ -30,6 +30,7 @@ use crate::register::plan::in_memory;
 use crate::register::plan::in_memory::InMemoryPlan as Plan;
 use crate::register::report::{Report, StepReport, SystemReport};
 use crate::register::request::RegisterRequest;
+use crate::register::subject::Subject;
 use crate::register::watch::Reregister;
 use crate::ui::Ui;
 
@@ -101,7 +102,11 @@ impl InMemoryRegistrar<'_> {
                 let rule =
                     emulator.build_rule_with_path(fd_dir, &in_memory_entry_name(emulator.arch), request.credentials)?;
                 let replaces = plan.replaces.get(emulator.arch.target).cloned();
-                let step = Step::AddEntry { arch: emulator.arch, rule: rule.clone(), replaces: replaces.clone() };
+                let step = Step::AddEntry {
+                    subject: Subject::System(emulator.arch),
+                    rule: rule.clone(),
+                    replaces: replaces.clone(),
+                };
                 ui.print_step(step.verb(), &step);
                 rules.push(InMemoryEntry { arch: emulator.arch, file, rule, replaces });
             }
@@ -175,6 +180,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
         changed: done && !plan.missing.is_empty(),
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
         systems: new.chain(old).collect(),
+        rules: Vec::new(),
         nix: None,
         nix_builds: Vec::new(),
         notes: collect_notes(facts, plan),

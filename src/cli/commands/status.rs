@@ -12,7 +12,7 @@ use crate::binfmt::shell::Shell;
 use crate::cli;
 use crate::diagnose::other_entries::OtherEntry;
 use crate::diagnose::status;
-use crate::diagnose::status::{Health, StatusReport, SystemStatus};
+use crate::diagnose::status::{Health, RuleState, RuleStatus, StatusReport, SystemStatus};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
 use crate::nix::{config_show, env};
@@ -65,12 +65,13 @@ fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
-    if status.systems.is_empty() {
+    if status.systems.is_empty() && status.rules.is_empty() {
         let register = shell.tool_command("register SYSTEM");
         ui.print_result(&format!("no other system is registered; to register one: {register}"));
-    } else {
+    } else if !status.systems.is_empty() {
         print_systems(ui, status, verbose);
     }
+    print_rules(ui, &status.rules);
     print_other_entries(ui, &status.other_entries, verbose);
     print_boot(ui, status, shell, verbose);
     if status.unfinished {
@@ -93,6 +94,23 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
                 system.system
             ));
         }),
+    }
+}
+
+/// Prints one line for each own rule.
+fn print_rules(ui: &Ui, rules: &[RuleStatus]) {
+    for status in rules {
+        let state = match status.state {
+            RuleState::Registered if status.tested => "registered, tested when it was registered",
+            RuleState::Registered => "registered, not tested",
+            RuleState::Off => "off",
+            RuleState::Missing => "missing",
+        };
+        ui.print_result(&format!("rule {}: {state}", status.rule));
+        ui.print_result(&format!("  {} start {}", status.takes, status.interpreter));
+        for line in &status.repair {
+            ui.print_note(&format!("{}: to repair it, run: {line}", status.rule));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{acquire_lock, check_permission, named_systems, print_dry_run, print_report};
 use crate::binfmt::container::Container;
 use crate::cli;
+use crate::cli::commands::rules::split_names;
 use crate::cli::commands::watch;
 use crate::error::{ExitCode, Result};
 use crate::host::Host;
@@ -17,8 +18,9 @@ pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Co
     if let Some(container) = container {
         container.check_is_host_table(host)?;
     }
-    let (systems, all) = named_systems(&args.systems)?;
-    let request = UnregisterRequest { systems, all, by_watcher: false };
+    let (names, rules) = split_names(host, &args.systems)?;
+    let (systems, all) = named_systems(&names)?;
+    let request = UnregisterRequest { systems, rules, all, by_watcher: false };
     if !args.dry_run {
         check_permission(host, None)?;
     }

@@ -2,6 +2,7 @@
 //!
 //! [`crate::register::watch`] does the watching itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -185,7 +186,12 @@ impl WatchSetup {
 
 /// Unregisters the systems as `unregister` does, and logs the result as events.
 fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u64) -> ExitCode {
-    let request = request::UnregisterRequest { systems: request.systems.clone(), all: request.all, by_watcher: true };
+    let request = request::UnregisterRequest {
+        systems: request.systems.clone(),
+        rules: BTreeSet::new(),
+        all: request.all,
+        by_watcher: true,
+    };
     let undone = acquire_lock(host, log, wait).and_then(|_lock| unregister(&request, host, log));
     match undone {
         Ok(report) => {

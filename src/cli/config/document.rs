@@ -77,6 +77,10 @@ impl<'a> Document<'a> {
             self.error(e.span().map_or(1, |span| self.line(&span)), escape_line(e.message()))
         };
         let table = DeTable::parse(self.text).map_err(invalid)?.into_inner();
+        self.check_keys(table, keys)
+    }
+
+    fn check_keys(self, table: DeTable<'a>, keys: &[&'static str]) -> Result<Table<'a>> {
         for key in table.keys() {
             let name: &str = key.get_ref();
             if !keys.contains(&name) {
@@ -123,6 +127,34 @@ impl Table<'_> {
             }
             _ => Err(self.wrong_type(key, "a list of strings", value)),
         }
+    }
+
+    /// Returns the tables of a list of tables, each with its line and with these keys.
+    pub(super) fn tables(&self, key: &str, keys: &[&'static str]) -> Result<Vec<Located<Self>>> {
+        let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
+        let DeValue::Array(items) = value.get_ref() else {
+            return Err(self.wrong_type(key, "a list of tables", value));
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            let DeValue::Table(table) = item.get_ref() else {
+                return Err(self.wrong_type(key, "a list of tables", item));
+            };
+            let value = self.document.check_keys(table.clone(), keys)?;
+            tables.push(Located { value, line: self.document.line(&item.span()) });
+        }
+        Ok(tables)
+    }
+
+    /// Returns a whole number that is not negative.
+    pub(super) fn number(&self, key: &str) -> Result<Option<Located<usize>>> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        let line = self.document.line(&value.span());
+        number.map(|value| Some(Located { value, line })).ok_or_else(|| self.wrong_type(key, "a whole number", value))
     }
 
     fn read_text(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Located<String>> {

@@ -3,13 +3,14 @@
 //! Every error names the file and the line. Unknown keys are errors, so that a misspelled key is not ignored.
 
 mod document;
+mod rule;
 
 pub use document::InvalidConfig;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, Rule};
 use clap::ValueEnum as _;
 
 use self::document::{Document, Located, Table};
@@ -43,6 +44,12 @@ pub struct Config {
     pub nix: Option<bool>,
     /// Whether to register even if another tool's entry handles a system; the default is false.
     pub force: Option<bool>,
+    /// Own rules. Registered rules that are not in this list are removed.
+    #[cfg_attr(test, schemars(rename = "rule", with = "Vec<rule::RuleTable>"))]
+    pub rules: Vec<Rule>,
+    /// Files that are run to prove the rules.
+    #[cfg_attr(test, schemars(skip))]
+    pub tests: Vec<PathBuf>,
     #[cfg_attr(test, schemars(skip))]
     path: PathBuf,
     #[cfg_attr(test, schemars(skip))]
@@ -62,7 +69,8 @@ pub enum EntryFlags {
 }
 
 /// The keys of the file.
-const KEYS: [&str; 9] = ["systems", "source", "qemu-version", "mirror", "from", "sha256", "flags", "nix", "force"];
+const KEYS: [&str; 10] =
+    ["systems", "source", "qemu-version", "mirror", "from", "sha256", "flags", "nix", "force", "rule"];
 
 impl Config {
     /// Parses the content of a file.
@@ -82,6 +90,7 @@ impl Config {
         config.flags = config.keep("flags", read_flags(document, &table)?);
         config.nix = config.keep("nix", table.boolean("nix")?);
         config.force = config.keep("force", table.boolean("force")?);
+        (config.rules, config.tests) = rule::read_rules(document, &table)?;
         config.check_source(document)?;
         Ok(config)
     }
@@ -239,7 +248,7 @@ mod tests {
         }
         assert_eq!(error_of(b"systems = []\nsytems = []\n").1, "did you mean systems?");
         assert_eq!(error_of(b"systems = []\nqemu_version = \"1\"\n").1, "did you mean qemu-version?");
-        assert!(error_of(b"[[rule]]\nname = \"x\"\n").1.starts_with("the keys are: systems"));
+        assert!(error_of(b"[[nonsense]]\nname = \"x\"\n").1.starts_with("the keys are: systems"));
         assert!(error_of(b"systems = [\nsystems").0.starts_with("/etc/x.toml:"));
     }
 }

@@ -13,6 +13,7 @@ use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, interpreter_path, systems_matched_by};
 use crate::diagnose::explain::{InterpreterKind, InterpreterStart};
 use crate::diagnose::other_entries::{describe_files, is_other};
+use crate::diagnose::repair::repair_rule;
 use crate::sanitize::{AsText as _, shell_quote, text_of_bytes};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -35,6 +36,10 @@ fn other_entries(snapshot: &Snapshot) -> impl Iterator<Item = (&Entry, &Interpre
 
 /// Adds the commands that switch an entry off, now and at boot.
 fn with_switch_off(snapshot: &Snapshot, entry: &Entry, word: &str, occurrence: Occurrence) -> Occurrence {
+    if snapshot.is_ours(entry) {
+        let unregister = snapshot.shell.tool_command(format_args!("unregister {}", entry_name(entry)));
+        return occurrence.with_repair(unregister);
+    }
     let occurrence = occurrence.with_repair(snapshot.shell.write_command(word, &entry_name(entry)));
     let rules = snapshot.boot.rules.iter().filter(|boot| boot.file.extension().is_some_and(|ext| ext == "conf"));
     match rules.into_iter().rfind(|boot| boot.rule.name == entry.rule.name) {
@@ -44,7 +49,7 @@ fn with_switch_off(snapshot: &Snapshot, entry: &Entry, word: &str, occurrence: O
 }
 
 fn describe(entry: &Entry) -> String {
-    format!("the entry {} ({})", entry_name(entry), describe_files(entry))
+    format!("the entry {} ({})", entry_name(entry), describe_files(&entry.rule))
 }
 
 /// A rule that is narrower than a system takes one setuid program of this machine, by its first bytes or its extension.
@@ -159,6 +164,12 @@ fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
                    file or directory\". Without F the container's own interpreter starts";
         let mut rule = entry.rule.clone();
         rule.flags.fix_binary = false;
+        let own = snapshot.own_rules.get(&entry_name(entry)).filter(|_| snapshot.is_ours(entry));
+        if let Some(own) = own {
+            rule.interpreter.clone_from(&own.interpreter);
+            let occurrence = with_switch_off(snapshot, entry, "-1", Occurrence::general(what, why));
+            return Some(occurrence.with_repairs(repair_rule(&snapshot.shell, &rule)));
+        }
         let line = shell_quote(&text_of_bytes(&rule.to_line().ok()?));
         let register = snapshot.shell.quote_path(&entry_path("register"));
         let print = format!("printf %s {line}");

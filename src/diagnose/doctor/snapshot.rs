@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Entry};
+use binfmt_magic::{Arch, Entry, Rule};
 
 use crate::binfmt::boot::Boot;
 use crate::binfmt::harm::Harm;
@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub own_entries: BTreeSet<String>,
     /// The registered systems that are not turned off, by the receipt.
     pub registered: BTreeMap<String, System>,
+    /// The own rules of the user, with the logical paths of their interpreters, by name.
+    pub own_rules: BTreeMap<String, Rule>,
     /// The targets of the systems that `disable` turned off.
     pub disabled: BTreeSet<String>,
     /// The files of the entries' interpreters, by the path in the entry.
@@ -231,6 +233,7 @@ impl Default for Snapshot {
             own_entries: BTreeSet::new(),
             registered: BTreeMap::new(),
             disabled: BTreeSet::new(),
+            own_rules: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             starts: BTreeMap::new(),
             trials: BTreeMap::new(),

@@ -5,6 +5,7 @@ use binfmt_magic::{Arch, Entry, Rule};
 use super::snapshot::KernelSupport;
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{DIR, Table, entry_name};
+use crate::diagnose::repair::repair_rule;
 use crate::register::receipt::System;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -149,7 +150,17 @@ fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
         // Another tool's entry was used before: register one of our own now.
         if system.adopted { Occurrence { fix: None, ..occurrence } } else { occurrence }
     };
-    lost.map(occurrence).collect()
+    lost.map(occurrence).chain(lost_rules(snapshot)).collect()
+}
+
+/// Own rules whose entries are gone or off.
+fn lost_rules(snapshot: &Snapshot) -> impl Iterator<Item = Occurrence> {
+    let is_lost = |name: &String| !snapshot.table.find_entry(name).is_some_and(|e| e.enabled && snapshot.is_ours(e));
+    snapshot.own_rules.iter().filter(move |(name, _)| is_lost(name)).map(|(name, rule)| {
+        let what = format!("the entry {name} of an own rule is gone or off");
+        let why = "the table was emptied, 0 was written to the entry, or nothing registered it again after a restart";
+        Occurrence::general(what, why).with_repairs(repair_rule(&snapshot.shell, rule))
+    })
 }
 
 fn has_disabled_entry(snapshot: &Snapshot, arch: &Arch) -> bool {

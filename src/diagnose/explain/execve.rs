@@ -4,8 +4,8 @@ use binfmt_magic::{Arch, Entry, WINDOW};
 use nix::errno::Errno;
 
 use super::loader::{self, LoadResult, Loader, LoaderSupport};
-use super::script::InvalidScriptLine;
 use super::{Elf, FileKind, MachineFacts, ScriptLine, elf, entries, file_kind, flaw, repair, script};
+use crate::binfmt::script::InvalidScriptLine;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::explain::report::{
     AccessProblem, ExecStep, ExecVerdict, Explanation, FileLookup, Handler, InterpreterReport, Linking, OpenedFile,

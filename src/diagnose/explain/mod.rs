@@ -23,10 +23,11 @@ pub mod process;
 pub mod process_gather;
 pub mod repair;
 pub mod report;
-pub mod script;
 pub mod start;
 pub mod target_os;
 
+use crate::binfmt::script;
+pub use crate::binfmt::script::{InvalidScriptLine, ScriptLine};
 pub use elf::Elf;
 pub use entries::{EntryMismatch, EntryReport};
 pub use execve::{explain_exec, explain_exec_below};
@@ -39,6 +40,5 @@ pub use report::{
     AccessProblem, ExecStep, ExecVerdict, Explanation, FileLookup, Handler, InterpreterReport, Linking, OpenedFile,
     TableState,
 };
-pub use script::{InvalidScriptLine, ScriptLine};
 pub use start::{InterpreterKind, InterpreterStart, StartResult};
 pub use target_os::TargetOs;

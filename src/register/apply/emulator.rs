@@ -8,13 +8,14 @@ use binfmt_magic::Arch;
 
 use super::{Apply, io_error};
 use crate::error::{Error, Result};
-use crate::host::{self, FileId, FileStamp, StagedFile, StagedProgram};
+use crate::host::{self, FileId, FileStamp, Host, StagedFile, StagedProgram};
 use crate::paths;
 use crate::qemu::binary;
 use crate::qemu::obtain::ObtainContext;
 use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
+use crate::register::subject::Subject;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -22,6 +23,16 @@ use crate::sha256::Sha256;
 pub(super) struct InstalledEmulator {
     pub(super) head: Vec<u8>,
     pub(super) version: FileVersion,
+}
+
+impl InstalledEmulator {
+    /// Opens the interpreter of an own rule at the path that the kernel will open, on the running machine.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = Host::live().open_trusted_through_links(path)?;
+        let version = FileVersion::from_metadata(&file.metadata().map_err(io_error("inspect", path))?);
+        let head = host::user_files::read_head(&file, binary::HEAD_SIZE).map_err(io_error("read", path))?;
+        Ok(Self { head, version })
+    }
 }
 
 /// One file with one content. Changed bytes have another stamp, so the file is not read to compare it.
@@ -108,7 +119,7 @@ impl Apply<'_> {
         }
         let qemu = Some(version.to_string());
         let artifact = Artifact::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
-        self.record_started(artifact, Some(arch))?;
+        self.record_started(artifact, Some(&Subject::System(arch)))?;
         self.push_undo(match self.host.keep_backup(&path)? {
             Some(previous) => Undo::RestoreEmulator(path.clone(), previous),
             None => Undo::RemoveFile(path.clone()),

@@ -10,10 +10,13 @@ use crate::binfmt::table;
 use crate::binfmt::table::entry_name;
 use crate::error::{Error, Result};
 use crate::host;
+use crate::register::apply::emulator::InstalledEmulator;
 use crate::register::apply::rollback::Undo;
 use crate::register::apply::verify;
+use crate::register::own_rule;
 use crate::register::receipt::Artifact;
 use crate::register::request::FORCE_HINT;
+use crate::register::subject::Subject;
 use crate::sanitize::{command, text_of_bytes};
 
 impl Apply<'_> {
@@ -73,14 +76,13 @@ impl Apply<'_> {
     /// Registers a rule, after checking that it cannot brick the machine, and runs a program to prove that it works. The
     /// current entry of the same name is removed at the last moment: until the new entry exists, programs of the system do
     /// not run, and another tool could register the name.
-    pub(super) fn add_entry(&mut self, arch: &'static Arch, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
+    pub(super) fn add_entry(&mut self, subject: &Subject, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
         access::check_writable(self.host)?;
-        let installed = self.open_installed(arch)?;
-        verify::check_rule_is_safe(rule, &installed.head)?;
+        let interpreter = self.open_interpreter(subject, rule)?;
         let name = text_of_bytes(rule.name.as_bytes());
         let line = text_of_bytes(&rule.to_line()?);
         let artifact = Artifact::Entry { name: name.clone(), line };
-        self.record_started(artifact.clone(), Some(arch))?;
+        self.record_started(artifact.clone(), Some(subject))?;
         if let Some(old) = replaces {
             self.push_undo(Undo::AddEntry(old.clone()));
             table::remove_entry(self.host, old)?;
@@ -88,18 +90,33 @@ impl Apply<'_> {
         table::add_entry(self.host, rule)?;
         self.push_undo(Undo::RemoveEntry(rule.clone()));
         self.record_done(artifact)?;
-        verify::verify_entry(self.host, arch, &name, Some(&installed.version), rule.flags.preserve_argv0)?;
+        self.prove_entry(subject, rule, &interpreter)
+    }
+
+    /// Opens the interpreter of a rule with every check of its path, and checks that the rule cannot brick the machine.
+    fn open_interpreter(&self, subject: &Subject, rule: &Rule) -> Result<InstalledEmulator> {
+        let interpreter = match subject {
+            Subject::System(arch) => self.open_installed(arch)?,
+            Subject::Rule(_) => InstalledEmulator::open(&own_rule::interpreter_path(rule))?,
+        };
+        verify::check_rule_is_safe(rule, &interpreter.head)?;
+        Ok(interpreter)
+    }
+
+    /// Runs a program to prove that an entry works. For an own rule, which files are not known, it proves that programs of
+    /// this machine still run.
+    fn prove_entry(&mut self, subject: &Subject, rule: &Rule, interpreter: &InstalledEmulator) -> Result<()> {
+        let Subject::System(arch) = subject else { return verify::verify_native(rule) };
+        let name = text_of_bytes(rule.name.as_bytes());
+        verify::verify_entry(self.host, arch, &name, Some(&interpreter.version), rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
         Ok(())
     }
 
     /// Turns an entry of this tool on or off. Before it is turned on, its rule is checked as before a registration; after
     /// that, a program proves that it works.
-    pub(super) fn switch_entry(&mut self, arch: &'static Arch, rule: &Rule, enabled: bool) -> Result<()> {
-        let installed = if enabled { Some(self.open_installed(arch)?) } else { None };
-        if let Some(installed) = &installed {
-            verify::check_rule_is_safe(rule, &installed.head)?;
-        }
+    pub(super) fn switch_entry(&mut self, subject: &Subject, rule: &Rule, enabled: bool) -> Result<()> {
+        let interpreter = if enabled { Some(self.open_interpreter(subject, rule)?) } else { None };
         let name = text_of_bytes(rule.name.as_bytes());
         // The receipt records no artifact for this step.
         self.records_before.clone_from(&self.receipt.records);
@@ -110,10 +127,13 @@ impl Apply<'_> {
             });
         }
         self.push_undo(Undo::SwitchEntry { rule: rule.clone(), enabled: !enabled });
-        if let Some(installed) = installed {
-            verify::verify_entry(self.host, arch, &name, Some(&installed.version), rule.flags.preserve_argv0)?;
-            self.proven.push(arch.target);
-        }
+        interpreter.map_or(Ok(()), |interpreter| self.prove_entry(subject, rule, &interpreter))
+    }
+
+    /// Runs a file through the entry of an own rule.
+    pub(super) fn test_rule(&mut self, rule: &Rule, file: &Path) -> Result<()> {
+        verify::verify_file(self.host, rule, file)?;
+        self.tested_rules.push(text_of_bytes(rule.name.as_bytes()));
         Ok(())
     }
 

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use binfmt_magic::Arch;
-
 use super::Apply;
 use crate::error::Result;
 use crate::nix::conf;
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
+use crate::register::subject::Subject;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
 
@@ -28,11 +27,17 @@ impl Apply<'_> {
     }
 
     /// Writes a file that belongs to this tool as a whole.
-    pub(super) fn write_file(&mut self, path: &Path, text: &[u8], arch: Option<&Arch>, executable: bool) -> Result<()> {
+    pub(super) fn write_file(
+        &mut self,
+        path: &Path,
+        text: &[u8],
+        subject: Option<&Subject>,
+        executable: bool,
+    ) -> Result<()> {
         let before = self.host.read_file(path)?;
         let (path, sha256) = (path.to_owned(), Sha256::of_bytes(text));
         let artifact = Artifact::File { path: path.clone(), sha256 };
-        self.record_started(artifact.clone(), arch)?;
+        self.record_started(artifact.clone(), subject)?;
         self.push_undo(match before {
             Some(bytes) => Undo::WriteFile(path.clone(), bytes),
             None => Undo::RemoveFile(path.clone()),

@@ -3,14 +3,13 @@
 
 use std::path::Path;
 
-use binfmt_magic::Arch;
-
 use super::Apply;
 use crate::error::Result;
 use crate::paths;
 use crate::register::apply::rollback::Undo;
 use crate::register::plan::Plan;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
+use crate::register::subject::Subject;
 
 impl Apply<'_> {
     /// Creates the receipt and its directory, if they do not exist.
@@ -45,14 +44,13 @@ impl Apply<'_> {
     /// Adds the record of a directory, without writing the receipt.
     pub(super) fn record_dir(&mut self, path: &Path) {
         let made = Artifact::Dir { path: path.to_owned() };
-        self.receipt.records.push(Record { state: Stage::Done, target: None, made });
+        self.receipt.records.push(Record::new(Stage::Done, None, made));
     }
 
     /// Records an artifact that is about to be made.
-    pub(super) fn record_started(&mut self, made: Artifact, arch: Option<&Arch>) -> Result<()> {
-        let target = arch.map(|arch| arch.target.to_owned());
+    pub(super) fn record_started(&mut self, made: Artifact, subject: Option<&Subject>) -> Result<()> {
         self.records_before.clone_from(&self.receipt.records);
-        self.receipt.records.push(Record { state: Stage::Started, target, made });
+        self.receipt.records.push(Record::new(Stage::Started, subject, made));
         self.save_receipt()
     }
 
@@ -97,6 +95,16 @@ impl Apply<'_> {
                 None => {
                     self.receipt.systems.remove(target);
                 }
+            }
+        }
+        for rule_plan in &plan.rules {
+            let name = &rule_plan.name;
+            match rule_plan.rule.clone() {
+                Some(mut rule) => {
+                    rule.tested |= self.tested_rules.contains(name);
+                    self.receipt.rules.insert(name.clone(), rule);
+                }
+                None => drop(self.receipt.rules.remove(name)),
             }
         }
         if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() }

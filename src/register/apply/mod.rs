@@ -57,6 +57,8 @@ pub struct Apply<'a> {
     findings: Vec<String>,
     /// Targets of the systems for which a program ran.
     proven: Vec<&'static str>,
+    /// Names of the own rules for which a file ran.
+    tested_rules: Vec<String>,
 }
 
 /// Result of applying a plan.
@@ -83,6 +85,7 @@ impl<'a> Apply<'a> {
             notes: Vec::new(),
             findings: Vec::new(),
             proven: Vec::new(),
+            tested_rules: Vec::new(),
             host,
             ui,
             facts,
@@ -161,7 +164,9 @@ impl<'a> Apply<'a> {
             Step::DownloadEmulators(archs) => self.download_emulators(archs),
             Step::CopyEmulator { arch, from } => self.copy_emulator(arch, from),
             Step::InstallEmulator(arch) => self.install_emulator(arch),
-            Step::WriteFile { path, text, arch, executable } => self.write_file(path, text, *arch, *executable),
+            Step::WriteFile { path, text, subject, executable } => {
+                self.write_file(path, text, subject.as_ref(), *executable)
+            }
             Step::InstallProgram(sum) => self.install_program(*sum),
             Step::MakeLink { path, target } => self.make_link(path, target),
             Step::AddBootCommand { path, line } => self.add_boot_command(path, line),
@@ -169,8 +174,9 @@ impl<'a> Apply<'a> {
             Step::ListBootScripts(program) => self.list_boot_scripts(program),
             Step::MountTable => self.mount_table(),
             Step::RemoveEntry(name) => self.remove_entry(name),
-            Step::AddEntry { arch, rule, replaces } => self.add_entry(arch, rule, replaces.as_ref()),
-            Step::SwitchEntry { arch, rule, enabled } => self.switch_entry(arch, rule, *enabled),
+            Step::AddEntry { subject, rule, replaces } => self.add_entry(subject, rule, replaces.as_ref()),
+            Step::SwitchEntry { subject, rule, enabled } => self.switch_entry(subject, rule, *enabled),
+            Step::TestRule { rule, file } => self.test_rule(rule, file),
             Step::VerifyForeignEntry(arch) => self.verify_foreign_entry(arch),
             Step::AddInclude(path) => self.add_include(path),
             Step::RestartNixDaemon => self.restart_daemon(),

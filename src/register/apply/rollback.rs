@@ -46,6 +46,7 @@ impl Apply<'_> {
         let mut complete = true;
         self.staged.clear();
         self.receipt.systems.clone_from(&self.facts.receipt.systems);
+        self.receipt.rules.clone_from(&self.facts.receipt.rules);
         let initial_records = self.undo_list.first().map(|(_, before)| before.clone());
         // Entries are registered again only after their emulators are back at their paths, because the kernel opens the
         // interpreter at registration (flag F).

@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, Rule, WINDOW};
 
 use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
@@ -18,7 +19,9 @@ use crate::host::{self, Host, INTERNAL, StoppedChild};
 use crate::paths;
 use crate::qemu::binary;
 use crate::register::apply::emulator::FileVersion;
-use crate::sanitize::text_of_bytes;
+use crate::register::own_rule;
+use crate::register::subject::Subject;
+use crate::sanitize::{AsText as _, text_of_bytes};
 
 /// Name of the `internal` subcommand that enters a chroot and executes the probe.
 pub const EXEC_IN_CHROOT: &str = "chroot-exec";
@@ -28,17 +31,51 @@ pub const EXEC_IN_CHROOT: &str = "chroot-exec";
 pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result<()> {
     let name = text_of_bytes(rule.name.as_bytes());
     let breaks_host = |what: &str| Error::RuleBreaksHost { name: name.clone(), what: what.to_owned() };
-    if rule.matches(interpreter_head) {
+    if rule.matches_file(&rule.interpreter, interpreter_head) {
         return Err(breaks_host("the interpreter itself"));
     }
     let machine = host::env::kernel_release().0;
     NativePrograms::read(&machine).taken_by(rule).map_or(Ok(()), |what| Err(breaks_host(what)))
 }
 
+/// Starts a program of this machine, which no rule may take.
+pub(super) fn verify_native(rule: &Rule) -> Result<()> {
+    let not_working = |e: io::Error| Error::NotWorking {
+        name: text_of_bytes(rule.name.as_bytes()),
+        why: ProbeError::Native(e).to_string(),
+    };
+    let child = StoppedChild::spawn(Path::new("/proc/self/exe"), &[OsStr::new("--version")], None);
+    let (status, ..) = child.and_then(StoppedChild::finish).map_err(not_working)?;
+    if status.success() { Ok(()) } else { Err(not_working(io::Error::other(status.to_string()))) }
+}
+
+/// Starts a file that the user named, through the entry of an own rule: as the user `nobody`, without arguments, and with a
+/// time limit. Its exit status has to be 0.
+pub(super) fn verify_file(host: &Host, rule: &Rule, file: &Path) -> Result<()> {
+    let name = text_of_bytes(rule.name.as_bytes());
+    let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
+    let head = host::user_files::read_path_head(file, WINDOW as u64).map_err(|e| Error::io("read", file, e))?;
+    let table = table::read_table(host)?;
+    let taker = table.matching_entry_for_path(file.as_os_str().as_bytes(), &head).map(table::entry_name);
+    if taker.as_ref() != Some(&name) {
+        let taker = taker.unwrap_or_else(|| "no entry".into());
+        return Err(not_working(format!("the kernel uses {taker} for {}", file.as_text())));
+    }
+    let path = file.as_text();
+    let child = StoppedChild::spawn_as_nobody(file, None);
+    let ended = child.and_then(StoppedChild::finish).map_err(|e| not_working(format!("{path} cannot be run: {e}")))?;
+    let (status, _, complaints) = ended;
+    let last = complaints.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+    if status.success() { Ok(()) } else { Err(not_working(format!("{path} ended with {status}{last}"))) }
+}
+
 /// Registers a rule whose emulator was verified and proven earlier.
-pub fn restore_entry(host: &Host, emulator: &Path, rule: &Rule) -> Result<()> {
+pub fn restore_entry(host: &Host, subject: &Subject, emulator: &Path, rule: &Rule) -> Result<()> {
     access::check_writable(host)?;
-    let file = host.open_trusted(emulator)?;
+    let file = match subject {
+        Subject::System(_) => host.open_trusted(emulator)?,
+        Subject::Rule(_) => Host::live().open_trusted_through_links(&own_rule::interpreter_path(rule))?,
+    };
     let head = host::user_files::read_head(&file, binary::HEAD_SIZE)
         .map_err(|e| Error::io("read", &host.real_path(emulator), e))?;
     check_rule_is_safe(rule, &head)?;

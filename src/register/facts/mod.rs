@@ -8,10 +8,12 @@ pub mod conflicts;
 pub mod owner;
 pub mod receipt_state;
 pub mod recover;
+pub mod rules;
 
 pub use boot_hook::HookInputs;
 pub use conflicts::ConflictingEntry;
 pub use receipt_state::RecordState;
+pub use rules::RuleFacts;
 
 use crate::binfmt::native;
 use crate::binfmt::probe;
@@ -99,6 +101,8 @@ pub struct Facts {
     pub stale_systems: BTreeSet<&'static str>,
     /// Entries of other tools that the kernel picks before an entry of this tool, by target.
     pub conflicts: BTreeMap<&'static str, Vec<ConflictingEntry>>,
+    /// Facts about the requested own rules, by name.
+    pub rules: BTreeMap<String, RuleFacts>,
     /// Emulators found on this machine, by target.
     pub available: BTreeMap<&'static str, AvailableEmulators>,
     /// Resolved source of emulators; `None` if no emulator is needed.
@@ -133,6 +137,7 @@ impl Facts {
             native_systems: native::find_native(systems, &machine, &table),
             stale_systems: BTreeSet::new(),
             conflicts: BTreeMap::new(),
+            rules: BTreeMap::new(),
             available: BTreeMap::new(),
             supply: None,
             notes: Vec::new(),
@@ -260,7 +265,20 @@ impl Facts {
         let boot = systems.iter().map(|arch| paths::boot_rule(arch));
         let interpreters = systems.iter().map(|arch| paths::interpreter_path(arch));
         let hook = self.hook.iter().flat_map(HookInputs::files);
-        for path in own.chain(boot).chain(interpreters).chain(hook).collect::<Vec<_>>() {
+        let all = own.chain(boot).chain(interpreters).chain(hook).collect();
+        self.hash_paths(host, all)?;
+        for arch in systems {
+            let path = paths::boot_rule(arch);
+            if self.is_unmodified(&path) {
+                let text = host.read_trusted(&path)?.unwrap_or_default();
+                self.boot_files.extend(OwnBootFile::parse(&text).map(|file| (arch.target, file)));
+            }
+        }
+        Ok(())
+    }
+
+    fn hash_paths(&mut self, host: &Host, paths: Vec<PathBuf>) -> Result<()> {
+        for path in paths {
             let recorded = self.records().find_map(|(record, now)| match &record.made {
                 Artifact::File { path: made, sha256 }
                 | Artifact::Program { path: made, sha256, .. }
@@ -275,13 +293,6 @@ impl Facts {
                 None => host.exists(&path).then_some(None),
             };
             self.files.extend(found.map(|sum| (path, sum)));
-        }
-        for arch in systems {
-            let path = paths::boot_rule(arch);
-            if self.is_unmodified(&path) {
-                let text = host.read_trusted(&path)?.unwrap_or_default();
-                self.boot_files.extend(OwnBootFile::parse(&text).map(|file| (arch.target, file)));
-            }
         }
         Ok(())
     }
@@ -369,6 +380,7 @@ impl Facts {
             native_systems: BTreeMap::new(),
             stale_systems: BTreeSet::new(),
             conflicts: BTreeMap::new(),
+            rules: BTreeMap::new(),
             available: BTreeMap::new(),
             supply: Some(supply),
             notes: Vec::new(),

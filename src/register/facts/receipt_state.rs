@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::host::{self, FileStamp, Host};
 use crate::nix::conf;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
+use crate::sanitize::bytes_of;
 
 /// Current state of a recorded artifact. It decides how the artifact is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,7 @@ fn is_known_entry(made: &Artifact, table: &Table) -> bool {
 }
 
 fn entry_state(name: &str, line: &str, table: &Table) -> RecordState {
-    let expected = binfmt_magic::Rule::parse(line.as_bytes());
+    let expected = binfmt_magic::Rule::parse(&bytes_of(line));
     match (table.find_entry(name), expected) {
         (Some(found), Ok(expected)) => unchanged_if(table::is_same_rule(&found.rule, &expected)),
         (None, _) if !table.has_entry(name) => RecordState::Missing,

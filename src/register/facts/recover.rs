@@ -6,17 +6,19 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, Rule};
 
 use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::boot_hook::{BootHook, HookObject, renumbered_link};
-use crate::binfmt::table::{Table, entry_name};
+use crate::binfmt::table::{Table, entry_name, is_same_rule};
 use crate::error::Result;
 use crate::host::Host;
 use crate::nix::conf;
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
-use crate::register::receipt::{Artifact, NixUse, Receipt, Record, Stage, System};
+use crate::register::own_rule;
+use crate::register::receipt::{Artifact, NixUse, OwnRule, Receipt, Record, Stage, System};
+use crate::register::subject::Subject;
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
 
@@ -50,7 +52,13 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
     if own_conf.is_some() {
         receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
     }
-    if !receipt.systems.is_empty() {
+    for name in host.list_dir(Path::new(paths::BINFMT_D))? {
+        let name = name.to_str().and_then(|name| name.strip_prefix(paths::OWN_RULE_PREFIX)?.strip_suffix(".conf"));
+        if let Some(name) = name.filter(|name| own_rule::check_name(name).is_ok()) {
+            recover_rule(host, name, table, &mut receipt)?;
+        }
+    }
+    if !receipt.systems.is_empty() || !receipt.rules.is_empty() {
         receipt.records.extend(find_hook(host)?.into_iter().map(|made| done_record(made, None)));
     }
     if receipt.records.iter().any(|record| matches!(record.made, Artifact::Interpreter { .. })) {
@@ -59,6 +67,27 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         }
     }
     Ok(receipt)
+}
+
+/// Recognises an own rule by its boot file, and its entry by the rule in it.
+fn recover_rule(host: &Host, name: &str, table: &Table, receipt: &mut Receipt) -> Result<()> {
+    let path = paths::own_rule_file(name);
+    let file = read_regular_file(host, &path)?.and_then(|text| OwnBootFile::parse(&text));
+    let Some(rule) = file.map(|file| file.rule).filter(|rule| rule.name.as_bytes() == name.as_bytes()) else {
+        return Ok(());
+    };
+    let line = text_of_bytes(&rule.to_line()?);
+    let subject = Subject::Rule(name.to_owned());
+    let interpreter = host.real_path(&own_rule::interpreter_path(&rule)).as_os_str().as_bytes().to_vec();
+    let rule = Rule { interpreter, ..rule };
+    if table.find_entry(name).is_some_and(|entry| is_same_rule(&entry.rule, &rule)) {
+        let made = Artifact::Entry { name: name.to_owned(), line: text_of_bytes(&rule.to_line()?) };
+        receipt.records.push(Record::new(Stage::Done, Some(&subject), made));
+    }
+    let made = file_artifact(host, path)?;
+    receipt.records.extend(made.map(|made| Record::new(Stage::Done, Some(&subject), made)));
+    receipt.rules.insert(name.to_owned(), OwnRule { line, tested: false });
+    Ok(())
 }
 
 /// Reads a system's boot file, if this tool wrote it for the installed emulator.
@@ -133,8 +162,8 @@ fn find_hook(host: &Host) -> Result<Vec<Artifact>> {
     Ok(found)
 }
 
-fn done_record(made: Artifact, arch: Option<&Arch>) -> Record {
-    Record { state: Stage::Done, target: arch.map(|arch| arch.target.to_owned()), made }
+fn done_record(made: Artifact, arch: Option<&'static Arch>) -> Record {
+    Record::new(Stage::Done, arch.map(Subject::System).as_ref(), made)
 }
 
 fn file_artifact(host: &Host, path: PathBuf) -> Result<Option<Artifact>> {

@@ -16,7 +16,8 @@ use crate::sanitize::{AsText as _, shell_quote};
 
 /// Adds the steps of the hook. The steps of the systems must be planned already.
 pub(super) fn add_boot_hook(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
-    let has_boot_file = groups.systems.iter().any(|plan| plan.system.as_ref().is_some_and(|system| !system.adopted));
+    let has_boot_file = groups.systems.iter().any(|plan| plan.system.as_ref().is_some_and(|system| !system.adopted))
+        || groups.rules.iter().any(|plan| plan.rule.is_some());
     let (Some(problem), Some(state)) = (&facts.boot.reader_problem, &facts.boot.hook) else { return Ok(()) };
     if !request.persist || !has_boot_file || !facts.survives_boot {
         return Ok(());

@@ -8,7 +8,7 @@ use std::path::Path;
 use binfmt_magic::Rule;
 use serde::Serialize;
 
-use super::{Plan, Step, SystemPlan};
+use super::{Plan, RulePlan, Step, SystemPlan};
 use crate::binfmt::table;
 use crate::nix::conf::INCLUDE_LINE;
 use crate::paths;
@@ -54,7 +54,8 @@ impl fmt::Display for Difference {
 pub fn list_differences(plan: &Plan, facts: &Facts) -> Vec<Difference> {
     let systems = plan.systems.iter().filter_map(|planned| compare_system(planned, facts));
     let objects = plan.steps.iter().flat_map(|step| compare_step(step, facts));
-    systems.chain(objects).collect()
+    let rules = plan.rules.iter().filter_map(|planned| compare_rule(planned, facts));
+    systems.chain(rules).chain(objects).collect()
 }
 
 fn compare_system(planned: &SystemPlan, facts: &Facts) -> Option<Difference> {
@@ -64,6 +65,16 @@ fn compare_system(planned: &SystemPlan, facts: &Facts) -> Option<Difference> {
     match (before, after) {
         (None, Some(system)) => Some(line(Change::Add, &system.qemu)),
         (Some(system), None) => Some(line(Change::Remove, &system.qemu)),
+        (None, None) | (Some(_), Some(_)) => None,
+    }
+}
+
+fn compare_rule(planned: &RulePlan, facts: &Facts) -> Option<Difference> {
+    let line = |change| Some(Difference { change, what: format!("rule {}", planned.name) });
+    match (facts.receipt.rules.get(&planned.name), &planned.rule) {
+        (None, Some(_)) => line(Change::Add),
+        (Some(_), None) => line(Change::Remove),
+        (Some(before), Some(after)) if before.line != after.line => line(Change::Replace),
         (None, None) | (Some(_), Some(_)) => None,
     }
 }
@@ -78,6 +89,7 @@ fn compare_step(step: &Step, facts: &Facts) -> Vec<Difference> {
         Step::DownloadEmulators(_)
         | Step::CopyEmulator { .. }
         | Step::VerifyForeignEntry(_)
+        | Step::TestRule { .. }
         | Step::RestartNixDaemon => Vec::new(),
         Step::MakeDir(path) => line(Change::Add, format!("directory {}", path.as_text())),
         Step::RemoveDir(path) => line(Change::Remove, format!("directory {}", path.as_text())),

@@ -11,6 +11,7 @@ pub mod emulator;
 pub mod in_memory;
 pub mod nix;
 pub mod register;
+pub mod rules;
 pub mod step_groups;
 pub mod switch;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use std::path::PathBuf;
 
 use binfmt_magic::{Arch, Rule};
 
-use crate::register::receipt::System;
+use crate::register::receipt::{OwnRule, System};
+use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
 
@@ -48,8 +50,8 @@ pub enum Step {
         path: PathBuf,
         /// Complete content of the file.
         text: Vec<u8>,
-        /// System that the file is for; `None` if several systems share it.
-        arch: Option<&'static Arch>,
+        /// System or rule that the file is for; `None` if several share it.
+        subject: Option<Subject>,
         /// Whether a new file can be executed.
         executable: bool,
     },
@@ -86,8 +88,8 @@ pub enum Step {
     RemoveEntry(String),
     /// Register an entry, and run a program to prove that it works.
     AddEntry {
-        /// System of the entry.
-        arch: &'static Arch,
+        /// System or rule of the entry.
+        subject: Subject,
         /// Rule to register. Its interpreter is a path on the running system.
         rule: Rule,
         /// Rule of this tool's current entry of the same name, which is removed first.
@@ -95,8 +97,8 @@ pub enum Step {
     },
     /// Turn an entry of this tool on or off. An entry that is turned on is proven by a program.
     SwitchEntry {
-        /// System of the entry.
-        arch: &'static Arch,
+        /// System or rule of the entry.
+        subject: Subject,
         /// Rule of the entry.
         rule: Rule,
         /// Whether the entry is turned on.
@@ -104,6 +106,13 @@ pub enum Step {
     },
     /// Run a program to prove that another tool's entry works.
     VerifyForeignEntry(&'static Arch),
+    /// Run a file to prove that the entry of an own rule starts it.
+    TestRule {
+        /// Rule of the entry.
+        rule: Rule,
+        /// Path of the file, on this machine.
+        file: PathBuf,
+    },
     /// Add the `!include` line to a nix.conf.
     AddInclude(PathBuf),
     /// Restart the nix-daemon, if it is running.
@@ -136,6 +145,17 @@ pub struct SystemPlan {
     pub already: bool,
 }
 
+/// Result of a plan for one own rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RulePlan {
+    /// Name of the rule.
+    pub name: String,
+    /// Record of the rule in the receipt afterwards; `None` if the rule is unregistered.
+    pub rule: Option<OwnRule>,
+    /// Whether nothing has to change for the rule.
+    pub already: bool,
+}
+
 /// Changes, notes and findings of one command.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
@@ -143,6 +163,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Systems that the command is about.
     pub systems: Vec<SystemPlan>,
+    /// Own rules that the command is about.
+    pub rules: Vec<RulePlan>,
     /// Facts that the user should know.
     pub notes: Vec<String>,
     /// Problems that the command does not repair. A finding means exit status 3.
@@ -154,7 +176,7 @@ impl Step {
     #[must_use]
     fn into_executable(self) -> Self {
         match self {
-            Self::WriteFile { path, text, arch, .. } => Self::WriteFile { path, text, arch, executable: true },
+            Self::WriteFile { path, text, subject, .. } => Self::WriteFile { path, text, subject, executable: true },
             step => step,
         }
     }
@@ -179,7 +201,7 @@ impl Step {
             Self::AddEntry { .. } => "register",
             Self::SwitchEntry { enabled: true, .. } => "enable",
             Self::SwitchEntry { .. } => "disable",
-            Self::VerifyForeignEntry(_) => "prove",
+            Self::VerifyForeignEntry(_) | Self::TestRule { .. } => "prove",
             Self::AddInclude(_)
             | Self::RemoveInclude { .. }
             | Self::AddBootCommand { .. }
@@ -217,6 +239,9 @@ impl fmt::Display for Step {
                 write!(f, "{name} (flags {}){suffix}", rule.flags)
             }
             Self::SwitchEntry { rule, .. } => write!(f, "{}", text_of_bytes(rule.name.as_bytes())),
+            Self::TestRule { rule, file } => {
+                write!(f, "that {} starts {}", text_of_bytes(rule.name.as_bytes()), file.as_text())
+            }
             Self::VerifyForeignEntry(arch) => write!(f, "that the existing entry runs {} programs", arch.target),
             Self::AddInclude(path) => write!(f, "{}: add \"{}\"", path.as_text(), crate::nix::conf::INCLUDE_LINE),
             Self::RestartNixDaemon => write!(f, "nix-daemon, if it is running"),

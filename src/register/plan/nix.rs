@@ -48,7 +48,8 @@ pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, arch: &Ar
 
 /// Adds the steps that configure Nix. The steps of the systems must be planned already.
 pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
-    if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && groups.count_system_steps() > 0 {
+    let has_steps = groups.count_system_steps() > 0 && !request.systems.is_empty();
+    if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && has_steps {
         groups.notes.push("Nix was not found, so nix.conf is not changed (use --nix to write it anyway)".into());
     }
     let systems = systems_afterwards(facts, groups);

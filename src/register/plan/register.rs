@@ -21,10 +21,12 @@ use crate::register::plan::conflicts::{
 };
 use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator};
 use crate::register::plan::nix;
+use crate::register::plan::rules;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::plan::unregister;
 use crate::register::receipt::System;
 use crate::register::request::{OtherSystems, RegisterRequest};
+use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::Sha256;
 use crate::ui::quantity::count;
@@ -61,6 +63,7 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
             return Err(Error::NoInterpreter { binary: "qemu-SYSTEM".into(), tried: "none is installed".into() });
         }
     }
+    rules::plan_rules(request, facts, &mut groups)?;
     boot_hook::add_boot_hook(request, facts, &mut groups)?;
     if request.others == OtherSystems::Remove {
         unregister::add_removal_of_others(request, facts, &mut groups);
@@ -121,7 +124,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     // Every check that can fail comes before the first step is added, so that a system skipped by `all` leaves no steps.
     let boot = if request.persist {
         let text = OwnBootFile { rule: build_rule(arch, &name, &path, flags)?, enabled: true }.to_text()?;
-        write_own_file(facts, paths::boot_rule(arch), text, Some(arch))?
+        write_own_file(facts, paths::boot_rule(arch), text, Some(Subject::System(arch)))?
     } else {
         None
     };
@@ -138,7 +141,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         && is_proven;
     if !is_up_to_date && !matches!(facts.table, Table::Offline) {
         let replaces = own_entry.map(|entry| entry.rule.clone());
-        groups.register.push(Step::AddEntry { arch, rule, replaces });
+        groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces });
         // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
         groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }
@@ -200,12 +203,12 @@ pub(super) fn write_own_file(
     facts: &Facts,
     path: PathBuf,
     text: Vec<u8>,
-    arch: Option<&'static Arch>,
+    subject: Option<Subject>,
 ) -> Result<Option<Step>> {
     match facts.files.get(&path) {
         Some(sum) if *sum == Some(Sha256::of_bytes(&text)) => Ok(None),
         Some(_) if !facts.is_unmodified(&path) => Err(foreign_file_error(facts, &path)),
-        _ => Ok(Some(Step::WriteFile { path, text, arch, executable: false })),
+        _ => Ok(Some(Step::WriteFile { path, text, subject, executable: false })),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{Plan, Step, SystemPlan};
+use super::{Plan, RulePlan, Step, SystemPlan};
 use crate::binfmt::table::Table;
 use crate::paths;
 use crate::register::facts::Facts;
@@ -25,6 +25,7 @@ pub(super) struct StepGroups {
     pub(super) removed: Vec<Step>,
     pub(super) last: Vec<Step>,
     pub(super) systems: Vec<SystemPlan>,
+    pub(super) rules: Vec<RulePlan>,
     pub(super) notes: Vec<String>,
     pub(super) findings: Vec<String>,
 }
@@ -59,6 +60,7 @@ impl StepGroups {
         Plan {
             steps: prepend_missing_dirs(steps, facts),
             systems: self.systems,
+            rules: self.rules,
             notes: self.notes,
             findings: self.findings,
         }

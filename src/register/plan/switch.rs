@@ -18,6 +18,7 @@ use crate::register::plan::step_groups::StepGroups;
 use crate::register::plan::unregister;
 use crate::register::receipt::System;
 use crate::register::request::SwitchRequest;
+use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, text_of_bytes};
 
 /// Plans to turn systems on or off. With `all`, those that cannot be turned on or off become notes.
@@ -87,7 +88,7 @@ fn plan_boot_file(request: &SwitchRequest, facts: &Facts, arch: &'static Arch) -
     match facts.boot_files.get(arch.target) {
         Some(file) => {
             let text = OwnBootFile { enabled: request.enable, ..file.clone() }.to_text()?;
-            write_own_file(facts, path, text, Some(arch))
+            write_own_file(facts, path, text, Some(Subject::System(arch)))
         }
         None if facts.files.contains_key(&path) => Err(foreign_file_error(facts, &path)),
         None => Ok(None),
@@ -95,7 +96,8 @@ fn plan_boot_file(request: &SwitchRequest, facts: &Facts, arch: &'static Arch) -
 }
 
 fn plan_entry(request: &SwitchRequest, facts: &Facts, arch: &'static Arch, system: &System) -> Result<Option<Step>> {
-    let switch = |rule: &Rule| Step::SwitchEntry { arch, rule: rule.clone(), enabled: request.enable };
+    let switch =
+        |rule: &Rule| Step::SwitchEntry { subject: Subject::System(arch), rule: rule.clone(), enabled: request.enable };
     let own = facts.our_entry(arch);
     if let Some(entry) = own {
         return Ok((entry.enabled != request.enable).then(|| switch(&entry.rule)));
@@ -117,7 +119,9 @@ fn plan_entry(request: &SwitchRequest, facts: &Facts, arch: &'static Arch, syste
         // Something else registered the rule of this tool: the receipt does not have that entry.
         Some(entry) if is_same_rule(&entry.rule, &rule) && entry.enabled => Ok(None),
         Some(entry) if is_same_rule(&entry.rule, &rule) => Ok(Some(switch(&rule))),
-        None if !facts.table.has_entry(&name) => Ok(Some(Step::AddEntry { arch, rule, replaces: None })),
+        None if !facts.table.has_entry(&name) => {
+            Ok(Some(Step::AddEntry { subject: Subject::System(arch), rule, replaces: None }))
+        }
         _ => Err(Error::Conflict {
             what: format!("another tool's entry has the name {name}"),
             hint: format!(

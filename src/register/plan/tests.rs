@@ -1,6 +1,7 @@
 use super::register::plan_registration;
 use super::{Plan, Step};
 use binfmt_magic::Arch;
+use std::collections::BTreeMap;
 
 use crate::host::Host;
 use crate::nix::machines::{BuilderHost, DEFAULT_FEATURES};
@@ -39,6 +40,8 @@ fn plan_in(container: Option<&str>, machine: &str, targets: &[&str]) -> Plan {
     let supply = ResolvedSource::open(context, &options, &[]).unwrap_or_else(|e| panic!("{e}"));
     let request = RegisterRequest {
         systems: archs(targets),
+        rules: BTreeMap::new(),
+        tests: Vec::new(),
         all: false,
         source: Source::Auto,
         network: network.clone(),
@@ -79,7 +82,7 @@ fn an_arm64_machine_emulates_x86() {
             .steps
             .iter()
             .filter_map(|step| match step {
-                Step::AddEntry { arch: of, rule, replaces: None } if of.target == arch.target => Some(rule),
+                Step::AddEntry { subject, rule, replaces: None } if subject.name() == arch.target => Some(rule),
                 _ => None,
             })
             .collect();

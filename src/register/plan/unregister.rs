@@ -3,12 +3,12 @@
 //! Undo distinguishes three states. An artifact that is unchanged is removed. An artifact that is missing is dropped from
 //! the receipt. An artifact that was changed after this tool made it is kept, and reported as a finding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{Plan, Step, SystemPlan};
+use super::{Plan, RulePlan, Step, SystemPlan};
 use crate::binfmt::boot_hook;
 use crate::binfmt::table::entry_name;
 use crate::nix::conf;
@@ -32,6 +32,9 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             plan.systems.push(SystemPlan { arch, system: None, already: !known });
         }
     }
+    let rules: BTreeSet<String> = request.rules.iter().filter(|name| facts.has_rule(name)).cloned().collect();
+    let shown = request.rules.iter().filter(|name| rules.contains(*name) || !request.all);
+    plan.rules.extend(shown.map(|name| RulePlan { name: name.clone(), rule: None, already: !rules.contains(name) }));
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let remaining: BTreeMap<_, _> =
         facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
@@ -41,8 +44,8 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
         let entry = entry_name(entry);
         plan.notes.push(format!("{entry} was registered by register --watch, which registers it again while it runs"));
     }
-    add_system_removal(facts, &requested, &mut plan);
-    if remaining.is_empty() {
+    add_removal(facts, &requested, &rules, &mut plan);
+    if remaining.is_empty() && facts.receipt.rules.keys().all(|name| rules.contains(name)) {
         add_undo_steps(facts, &mut plan, is_of_hook);
         if plan.steps.iter().any(|step| matches!(step, Step::RemoveFile(path) if boot_hook::is_runlevel_link(path))) {
             let insserv = facts.boot.hook.as_ref().and_then(|state| state.insserv.clone());
@@ -55,7 +58,7 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             |record| matches!(&record.made, Artifact::Dir { path } if !is_above_receipt(path)),
         );
     }
-    if requested.is_empty() && !plan.steps.is_empty() {
+    if requested.is_empty() && rules.is_empty() && !plan.steps.is_empty() {
         plan.notes.push("removing what an earlier run left behind".into());
     }
     plan
@@ -64,15 +67,16 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
 /// Adds to a registration the removal of every system that it does not request, without the configuration of Nix. The
 /// directories and the boot hook stay, because the requested systems need them.
 pub(super) fn add_removal_of_others(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) {
-    let others = request.removal_of_others();
+    let others = request.removal_of_others(&facts.receipt.rule_names());
     let registered = find_registered(&others, facts);
     let mut plan = Plan::default();
-    add_system_removal(facts, &registered, &mut plan);
+    add_removal(facts, &registered, &others.rules, &mut plan);
     groups.removed.extend(plan.steps);
     groups.findings.extend(plan.findings);
     // These steps are the last of all, because rollback cannot restore an entry whose emulator was only in memory.
     groups.last.extend(in_memory_removal(&others, facts));
     groups.systems.extend(registered.into_iter().map(|arch| SystemPlan { arch, system: None, already: false }));
+    groups.rules.extend(others.rules.into_iter().map(|name| RulePlan { name, rule: None, already: false }));
 }
 
 /// Adds the removal of the lines of nix.conf that belong to none of `systems` to a registration.
@@ -94,14 +98,17 @@ fn in_memory_removal(request: &UnregisterRequest, facts: &Facts) -> impl Iterato
     entries.map(|entry| Step::RemoveEntry(entry_name(entry)))
 }
 
-/// Adds the steps that remove the entries, boot files and emulators of these systems.
-fn add_system_removal(facts: &Facts, systems: &[&'static Arch], plan: &mut Plan) {
-    let is_of_systems =
-        |record: &Record| record.target.as_deref().is_some_and(|t| systems.iter().any(|arch| arch.target == t));
-    let replaced = facts.replaced_records.iter().filter(|record| is_of_systems(record));
+/// Adds the steps that remove the entries, boot files and emulators of these systems and own rules.
+fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTreeSet<String>, plan: &mut Plan) {
+    let is_removed = |record: &Record| {
+        let is_of_system = |target: &String| systems.iter().any(|arch| arch.target == target);
+        record.target.as_ref().is_some_and(is_of_system)
+            || record.rule.as_ref().is_some_and(|name| rules.contains(name))
+    };
+    let replaced = facts.replaced_records.iter().filter(|record| is_removed(record));
     plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
     for kind in [is_entry, is_file, is_interpreter] {
-        add_undo_steps(facts, plan, |record| is_of_systems(record) && kind(&record.made));
+        add_undo_steps(facts, plan, |record| is_removed(record) && kind(&record.made));
     }
 }
 
@@ -149,7 +156,7 @@ fn plan_nix_removal(facts: &Facts, remaining: &BTreeMap<String, System>, plan: &
             if changed {
                 plan.findings.push(describe_modified(&facts.real_path(Path::new(NIX_OWN_CONF)).as_text()));
             } else {
-                plan.steps.push(Step::WriteFile { path, text, arch: None, executable: false });
+                plan.steps.push(Step::WriteFile { path, text, subject: None, executable: false });
             }
         }
     }

@@ -11,15 +11,18 @@ pub mod validate;
 pub use nix_build::{NixBuild, NixBuildResult};
 pub use validate::InvalidReceipt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use binfmt_magic::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
 use crate::nix::daemon::OutdatedDaemon;
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
+use crate::register::subject::Subject;
+use crate::sanitize::bytes_of;
 use crate::sha256::Sha256;
 
 /// Version of the schema in this module.
@@ -34,6 +37,9 @@ pub struct Receipt {
     version: u32,
     /// Registered systems, by QEMU target.
     pub systems: BTreeMap<String, System>,
+    /// Own rules of the user, by the name of their entry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rules: BTreeMap<String, OwnRule>,
     /// Records of the artifacts, oldest first.
     pub records: Vec<Record>,
     /// Nix-daemon that could not be restarted after its settings were changed.
@@ -68,6 +74,24 @@ pub struct System {
     pub nix_build: Option<NixBuild>,
 }
 
+/// Registered own rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OwnRule {
+    /// Line of the rule, with the logical path of the interpreter. A line that is not UTF-8 begins with `bytes:`.
+    pub line: String,
+    /// Whether a file ran through the entry when the rule was registered (`--test`).
+    pub tested: bool,
+}
+
+impl OwnRule {
+    /// Parses the line.
+    pub fn rule(&self) -> Option<Rule> {
+        Rule::parse(&bytes_of(&self.line)).ok()
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !*value
@@ -96,6 +120,9 @@ pub struct Record {
     /// QEMU target of the system that the artifact is for; absent if several systems share it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub target: Option<String>,
+    /// Name of the own rule that the artifact is for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
     /// Artifact that was made.
     pub made: Artifact,
 }
@@ -225,6 +252,26 @@ impl Artifact {
     }
 }
 
+impl Record {
+    /// Creates the record of an artifact; without a subject it is shared.
+    pub fn new(state: Stage, subject: Option<&Subject>, made: Artifact) -> Self {
+        let (target, rule) = match subject {
+            Some(Subject::System(arch)) => (Some(arch.target.to_owned()), None),
+            Some(Subject::Rule(name)) => (None, Some(name.clone())),
+            None => (None, None),
+        };
+        Self { state, target, rule, made }
+    }
+
+    /// Whether the artifact is for this system or rule.
+    pub fn is_for(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::System(arch) => self.target.as_deref() == Some(arch.target),
+            Subject::Rule(name) => self.rule.as_ref() == Some(name),
+        }
+    }
+}
+
 impl System {
     /// Whether Nix was to be configured for the system.
     pub fn configures_nix(&self) -> bool {
@@ -239,7 +286,13 @@ impl System {
 
 impl Default for Receipt {
     fn default() -> Self {
-        Self { version: VERSION, systems: BTreeMap::new(), records: Vec::new(), outdated_daemon: None }
+        Self {
+            version: VERSION,
+            systems: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            records: Vec::new(),
+            outdated_daemon: None,
+        }
     }
 }
 
@@ -315,13 +368,31 @@ impl Receipt {
         self.records.iter().filter(move |record| record.target.as_deref() == Some(target))
     }
 
-    /// Whether the receipt has no system and no record.
-    pub fn is_empty(&self) -> bool {
-        self.systems.is_empty() && self.records.is_empty()
+    /// Whether an own rule of this name is registered, or was while a run was interrupted.
+    pub fn has_rule(&self, name: &str) -> bool {
+        self.rules.contains_key(name) || self.records.iter().any(|record| record.rule.as_deref() == Some(name))
     }
 
-    /// Whether no system is registered and only directories are recorded.
+    /// Own rules by name, with the logical paths of their interpreters.
+    pub fn parsed_rules(&self) -> BTreeMap<String, Rule> {
+        self.rules.iter().filter_map(|(name, own)| Some((name.clone(), own.rule()?))).collect()
+    }
+
+    /// Names of the own rules, those of interrupted runs included.
+    pub fn rule_names(&self) -> BTreeSet<String> {
+        let recorded = self.records.iter().filter_map(|record| record.rule.clone());
+        self.rules.keys().cloned().chain(recorded).collect()
+    }
+
+    /// Whether the receipt has no system and no record.
+    pub fn is_empty(&self) -> bool {
+        self.systems.is_empty() && self.rules.is_empty() && self.records.is_empty()
+    }
+
+    /// Whether nothing is registered and only directories are recorded.
     pub fn is_spent(&self) -> bool {
-        self.systems.is_empty() && self.records.iter().all(|record| matches!(record.made, Artifact::Dir { .. }))
+        self.systems.is_empty()
+            && self.rules.is_empty()
+            && self.records.iter().all(|record| matches!(record.made, Artifact::Dir { .. }))
     }
 }

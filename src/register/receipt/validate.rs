@@ -12,7 +12,8 @@ use super::{Artifact, Receipt, Record, System, VERSION};
 use crate::binfmt::boot_hook;
 use crate::binfmt::init_system::WSL_CONF;
 use crate::paths;
-use crate::sanitize::AsText as _;
+use crate::register::own_rule;
+use crate::sanitize::{AsText as _, bytes_of};
 
 /// Reason why a text is not a valid receipt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +51,10 @@ pub enum InvalidReceipt {
 /// Checks every system and every record.
 pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> {
     receipt.systems.iter().try_for_each(|(target, system)| validate_system(target, system))?;
+    for (name, rule) in &receipt.rules {
+        let is_own = own_rule::check_name(name).is_ok() && rule.rule().is_some_and(|rule| has_name(&rule, name));
+        ensure(is_own, || InvalidReceipt::Entry(name.clone()))?;
+    }
     receipt.records.iter().try_for_each(validate_record)
 }
 
@@ -66,6 +71,9 @@ fn validate_system(target: &str, system: &System) -> Result<(), InvalidReceipt> 
 
 fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
     let arch = record.target.as_deref().map(find_target).transpose()?;
+    if let Some(rule) = &record.rule {
+        return validate_rule_record(rule, &record.made);
+    }
     match &record.made {
         Artifact::Mount { .. } => Ok(()),
         Artifact::Entry { name, line } => {
@@ -89,6 +97,23 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
             ensure(is_shared || arch.is_some_and(|arch| *path == paths::boot_rule(arch)), || invalid_path(path))
         }
     }
+}
+
+/// Checks a record of an own rule: its entry, or its boot file.
+fn validate_rule_record(rule: &str, made: &Artifact) -> Result<(), InvalidReceipt> {
+    ensure(own_rule::check_name(rule).is_ok(), || InvalidReceipt::Entry(rule.to_owned()))?;
+    match made {
+        Artifact::Entry { name, line } => {
+            let has_own_name = Rule::parse(&bytes_of(line)).map_or(true, |parsed| has_name(&parsed, rule));
+            ensure(name == rule && has_own_name, || InvalidReceipt::Entry(name.clone()))
+        }
+        Artifact::File { path, .. } => ensure(*path == paths::own_rule_file(rule), || invalid_path(path)),
+        other => Err(invalid_path(other.path().unwrap_or(Path::new("a mount")))),
+    }
+}
+
+fn has_name(rule: &Rule, name: &str) -> bool {
+    rule.name.as_bytes() == name.as_bytes()
 }
 
 /// Whether this tool makes such an entry for the system. A line that cannot be parsed is accepted, because the path of the

@@ -1,4 +1,4 @@
-//! `disable`, killed at each of its changes. The next run is `disable` and then `enable`, or `unregister`.
+//! `disable` and `register --rule`, killed at each of their changes. The next run is the same command, or `unregister`.
 
 use crate::support::fault::{self, Fault};
 use crate::support::runs::{Emulators, Run, discard_tree};
@@ -35,4 +35,29 @@ fn a_killed_disable_is_recovered() {
         kills += 1;
     }
     fault_table::line("`disable`, killed at each change", kills);
+}
+
+#[sandboxed]
+fn a_killed_registration_of_a_rule_is_recovered() {
+    let mut kills = 0;
+    for number in 1.. {
+        let tree = Tree::new().with_interpreter();
+        let fresh = tree.snapshot();
+        let (change, done) = fault::run(&tree, Run::RegisterRule, Fault::Kill, number);
+        let Some(change) = change else {
+            discard_tree(tree);
+            break;
+        };
+        assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
+        if number % 2 == 0 {
+            Run::RegisterRule.complete(Emulators::Small, &tree);
+            assert_eq!(tree.entries(), ["greet"], "{change:?}");
+            assert_eq!(tree.status()["unfinished"], false, "{change:?}");
+        }
+        drop(tree.run(&["unregister", "all"]).exits(0).omits("warning:"));
+        assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
+        discard_tree(tree);
+        kills += 1;
+    }
+    fault_table::line("`register --rule`, killed at each change", kills);
 }

@@ -65,7 +65,7 @@ fn json_fields_are_the_documented_ones() {
     let status = tree.run(&["status", "--json"]).exits(0).json();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    let fields = ["version", "systems", "boot", "other_entries", "unfinished", "holder", "outdated_daemon"];
+    let fields = ["version", "systems", "rules", "boot", "other_entries", "unfinished", "holder", "outdated_daemon"];
     assert_eq!(keys(&status), are(&fields));
     let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_build nix_knows \
                  nix_systems detail repair";

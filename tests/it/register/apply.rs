@@ -243,7 +243,7 @@ fn errors_of_the_file_have_its_path_and_line() {
     let cases = [
         ("", ":1: systems is missing", ""),
         ("systems = [\"aarch64\"]\nflag = \"PF\"\n", ":2: the key flag is not known", "did you mean flags?"),
-        ("[[rule]]\n", ":1: the key rule is not known", ""),
+        ("[[nonsense]]\n", ":1: the key nonsense is not known", ""),
         ("systems = [\"aarch46\"]\n", ":1: systems: ", "did you mean aarch64"),
         ("systems = [\n\"aarch64\"\n", ":", ""),
         ("systems = [\"aarch64\"]\nsystems = []\n", ":2: ", ""),

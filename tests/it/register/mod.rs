@@ -13,6 +13,8 @@ pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod receipt_properties;
 pub(crate) mod receipts;
+pub(crate) mod rules;
+pub(crate) mod rules_refused;
 pub(crate) mod sources;
 pub(crate) mod switch;
 pub(crate) mod upgrade;

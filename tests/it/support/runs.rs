@@ -20,6 +20,8 @@ pub(crate) enum Run {
     RegisterSecond,
     UnregisterSecond,
     Disable,
+    /// `register --rule` with an interpreter in the tree: see [`Tree::with_interpreter`].
+    RegisterRule,
     /// `apply` of a file that lists the first system alone.
     Apply,
 }
@@ -62,6 +64,7 @@ impl Run {
             Self::Unregister => words(["unregister", "aarch64"]),
             Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
+            Self::RegisterRule => words(["register", "--rule"]).into_iter().chain([RULE.to_owned()]).collect(),
             Self::Disable => words(["disable", "aarch64"]),
             Self::Apply => {
                 let emulator = emulators.file("aarch64", CURRENT);
@@ -115,4 +118,15 @@ pub(crate) fn complete_all(runs: &[Run], emulators: Emulators, tree: &Tree) {
 /// Unmounts the tree with its table and all files.
 pub(crate) fn discard_tree(_: Tree) {
     umount2(ROOT, MntFlags::MNT_DETACH).unwrap();
+}
+
+/// Path of a static interpreter in a tree, and a rule that starts files with it.
+pub(crate) const INTERPRETER: &str = "usr/bin/interpreter";
+pub(crate) const RULE: &str = ":greet:E::greet::/usr/bin/interpreter:F";
+
+impl Tree {
+    /// Adds a static program that prints `hello` if the kernel starts it for a file.
+    pub(crate) fn with_interpreter(self) -> Self {
+        self.program(INTERPRETER, liar("hello", LiarBehavior::RightOutput))
+    }
 }

@@ -11,6 +11,7 @@ use crate::binfmt::boot::Boot;
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::probe::ProbeResult;
+use crate::binfmt::setuid;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::flags::has_file;
@@ -48,13 +49,14 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         natives,
         own_entries: facts.our_entries().collect(),
         registered: facts.receipt.systems.clone().into_iter().filter(|(_, system)| !system.disabled).collect(),
+        own_rules: facts.receipt.parsed_rules(),
         disabled: facts.receipt.systems.iter().filter(|(_, s)| s.disabled).map(|(target, _)| target.clone()).collect(),
         interpreters: BTreeMap::new(),
         starts: BTreeMap::new(),
         trials: BTreeMap::new(),
         boot: Boot { rules: facts.boot.accepted_rules().cloned().collect(), ..facts.boot.clone() },
         foreign_sudo: environment::find_foreign_sudo(host),
-        setuid_programs: if facts.table.is_empty() { Vec::new() } else { environment::find_setuid_programs(host) },
+        setuid_programs: if facts.table.is_empty() { Vec::new() } else { setuid::find_setuid_programs(host) },
         nix: nix::gather_nix(host, facts),
     };
     if snapshot.environment.emulated {

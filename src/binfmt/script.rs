@@ -32,7 +32,7 @@ pub enum InvalidScriptLine {
 }
 
 /// Parses the first line of a file that begins with `#!`, or returns why the kernel rejects it; `None` for other files.
-pub(super) fn parse_if_script(head: &[u8]) -> Option<Result<ScriptLine, InvalidScriptLine>> {
+pub fn parse_if_script(head: &[u8]) -> Option<Result<ScriptLine, InvalidScriptLine>> {
     head.starts_with(b"#!").then(|| parse_line(head))
 }
 

@@ -1,0 +1,71 @@
+//! Own rules of the user: the option `--rule`, and names of rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use binfmt_magic::{Arch, Rule};
+
+use crate::binfmt::boot;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::register::facts::Facts;
+use crate::register::own_rule;
+use crate::sanitize::AsText as _;
+
+/// Parses the values of `--rule`. A file is one of this machine, also with `--root`, and only root may be able to change it.
+pub(super) fn parse_rules(values: &[String]) -> Result<BTreeMap<String, Rule>> {
+    let mut rules = BTreeMap::new();
+    for value in values {
+        if value.starts_with(':') {
+            let rule = Rule::parse(value.as_bytes()).map_err(|e| Error::Usage(format!("--rule {value}: {e}")))?;
+            add_rule(&mut rules, rule)?;
+        } else {
+            read_rules(Path::new(value), &mut rules)?;
+        }
+    }
+    Ok(rules)
+}
+
+fn read_rules(path: &Path, rules: &mut BTreeMap<String, Rule>) -> Result<()> {
+    let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let bytes = Host::live().read_trusted_through_links(&path)?;
+    let shown = path.as_text();
+    let Ok(text) = String::from_utf8(bytes) else {
+        return Err(Error::Usage(format!("--rule {shown}: it is not UTF-8 text")));
+    };
+    let before = rules.len();
+    for (number, _, parsed) in boot::parse_lines(&text) {
+        let rule = parsed.map_err(|e| Error::Usage(format!("--rule {shown}: line {number}: {e}")))?;
+        add_rule(rules, rule)?;
+    }
+    if rules.len() == before {
+        return Err(Error::Usage(format!("--rule {shown}: it has no rule; a rule itself begins with a colon")));
+    }
+    Ok(())
+}
+
+/// Adds a rule whose text is acceptable.
+pub(super) fn add_rule(rules: &mut BTreeMap<String, Rule>, rule: Rule) -> Result<()> {
+    let name = own_rule::check_text(&rule)?;
+    match rules.insert(name.clone(), rule) {
+        Some(_) => Err(Error::Usage(format!("two rules have the name {name}"))),
+        None => Ok(()),
+    }
+}
+
+/// Separates names of own rules, which the receipt has, from names of systems.
+pub(super) fn split_names(host: &Host, names: &[String]) -> Result<(Vec<String>, BTreeSet<String>)> {
+    let is_unknown = |name: &&String| *name != "all" && Arch::find(name).is_err();
+    let needs_receipt = names.iter().any(|name| name == "all") || names.iter().any(|name| is_unknown(&name));
+    let known = if needs_receipt { registered_names(host)? } else { BTreeSet::new() };
+    if names == ["all"] {
+        return Ok((names.to_vec(), known));
+    }
+    let (rules, systems): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| known.contains(name));
+    Ok((systems, rules.into_iter().collect()))
+}
+
+/// Returns the names of all own rules, also of those that are recognised without a receipt.
+pub(super) fn registered_names(host: &Host) -> Result<BTreeSet<String>> {
+    Ok(Facts::gather(host, &[], None)?.receipt.rule_names())
+}

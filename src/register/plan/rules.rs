@@ -1,0 +1,116 @@
+//! Plan of own rules: the guards, and the steps of each rule.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use binfmt_magic::Rule;
+
+use super::register::write_own_file;
+use super::{RulePlan, Step};
+use crate::binfmt::boot::OwnBootFile;
+use crate::binfmt::table::{Table, describe_entry, is_same_rule};
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::register::facts::{Facts, RuleFacts};
+use crate::register::own_rule::{self, InterpreterKind, RuleRefusal, refusal};
+use crate::register::plan::step_groups::StepGroups;
+use crate::register::receipt::OwnRule;
+use crate::register::request::RegisterRequest;
+use crate::register::subject::Subject;
+use crate::sanitize::{AsText as _, command, text_of_bytes};
+
+/// Plans the requested rules. One that is refused fails the whole command, before anything is changed.
+pub(super) fn plan_rules(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
+    request.rules.iter().try_for_each(|(name, rule)| plan_rule(request, facts, (name, rule), groups))
+}
+
+fn plan_rule(
+    request: &RegisterRequest,
+    facts: &Facts,
+    (name, rule): (&String, &Rule),
+    groups: &mut StepGroups,
+) -> Result<()> {
+    let Some(found) = facts.rules.get(name) else { return Ok(()) };
+    check_rule(name, rule, found)?;
+    check_name_is_free(facts, name)?;
+    let path = own_rule::interpreter_path(rule);
+    let subject = Subject::Rule(name.clone());
+    let boot = if request.persist {
+        let text = OwnBootFile { rule: rule.clone(), enabled: true }.to_text()?;
+        write_own_file(facts, paths::own_rule_file(name), text, Some(subject.clone()))?
+    } else {
+        None
+    };
+    let rule_now = Rule { interpreter: facts.real_path(&path).as_os_str().as_bytes().to_vec(), ..rule.clone() };
+    // The path below a root prefix is longer.
+    rule_now.to_line()?;
+    let own = facts.own_rule_entry(name);
+    let is_registered = own.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule_now));
+    let has_kernel = !matches!(facts.table, Table::Offline);
+    let already = boot.is_none() && (is_registered || !has_kernel) && found.tests.is_empty();
+    groups.boot.extend(boot);
+    if has_kernel && !is_registered {
+        let replaces = own.map(|entry| entry.rule.clone());
+        groups.register.push(Step::AddEntry { subject, rule: rule_now.clone(), replaces });
+    }
+    let test = |file: &std::path::PathBuf| Step::TestRule { rule: rule_now.clone(), file: file.clone() };
+    groups.register.extend(found.tests.iter().map(test));
+    if !already {
+        groups.notes.extend(describe_risks(name, rule, found));
+    }
+    let line = text_of_bytes(&rule.to_line()?);
+    let known = facts.receipt.rules.get(name).filter(|known| is_registered && known.line == line);
+    let tested = known.is_some_and(|known| known.tested);
+    let already = already && known.is_some();
+    groups.rules.push(RulePlan { name: name.clone(), rule: Some(OwnRule { line, tested }), already });
+    Ok(())
+}
+
+/// Refuses a rule that would harm the machine, or that could not work.
+fn check_rule(name: &str, rule: &Rule, found: &RuleFacts) -> Result<()> {
+    let path = || own_rule::interpreter_path(rule).as_text();
+    let why = match found {
+        RuleFacts { takes_native: Some(what), .. } => RuleRefusal::TakesNative(what.clone()),
+        RuleFacts { takes_setuid: Some(program), .. } => RuleRefusal::TakesSetuid(program.clone()),
+        RuleFacts { interpreter: Err(why), .. } => RuleRefusal::Interpreter { path: path(), why: why.clone() },
+        RuleFacts { takes_interpreter: true, .. } => RuleRefusal::TakesInterpreter(path()),
+        RuleFacts { .. } => return Ok(()),
+    };
+    Err(refusal(name, why))
+}
+
+/// Another tool's entry, and the entry that another tool's file registers at boot, are never replaced.
+fn check_name_is_free(facts: &Facts, name: &str) -> Result<()> {
+    let hint = || format!("choose another name; {} shows the entries", command::tool("status -v"));
+    if facts.table.has_entry(name) && facts.own_rule_entry(name).is_none() {
+        let entry = facts.table.find_entry(name).map(describe_entry).unwrap_or_default();
+        return Err(Error::Conflict { what: format!("another entry has the name {name}: {entry}"), hint: hint() });
+    }
+    let own = paths::own_rule_file(name);
+    let other = facts.boot.rules.iter().find(|boot| boot.rule.name.as_bytes() == name.as_bytes() && boot.file != own);
+    match other {
+        Some(boot) => Err(Error::Conflict {
+            what: format!("{} registers an entry with the name {name} at boot", boot.file.as_text()),
+            hint: hint(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn describe_risks(name: &str, rule: &Rule, found: &RuleFacts) -> Vec<String> {
+    let path = own_rule::interpreter_path(rule).as_text();
+    let mut notes = Vec::new();
+    let unheld = found.interpreter.as_ref().ok().and_then(InterpreterKind::describe_unheld);
+    if let Some(what) = unheld.filter(|_| rule.flags.fix_binary) {
+        notes.push(format!(
+            "{name}: flag F holds only {path}, which {what} is looked for in the chroot or container that starts a file: \
+             without F, {path} itself is looked for there, too"
+        ));
+    }
+    if rule.flags.credentials {
+        notes.push(format!(
+            "{name}: flag C: {path} gets the rights of the owner of each setuid file that the rule takes, for every user who \
+             starts the file, and obeys that user's environment"
+        ));
+    }
+    notes
+}
