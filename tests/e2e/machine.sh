@@ -71,7 +71,9 @@ world() {
     # Bash waits for a line from a pipe, which is written after the ids are mapped. Only then is the process root.
     local gate
     mkfifo /run/gate
-    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && exec "$0" --checks' "$home/tests/$suite/run" &
+    # A table that was mounted once belongs to the user namespace. Without one, programs would be subject to the table of
+    # the real machine, where tests/containers registers emulators.
+    unshare --user --mount --pid --fork --kill-child bash -c 'read -r < /run/gate && mount -t binfmt_misc none /mnt && umount /mnt && exec "$0" --checks' "$home/tests/$suite/run" &
     local pid=$!
     until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.01; done
     echo "0 0 4294967295" > "/proc/$pid/uid_map"
@@ -84,6 +86,8 @@ world() {
 # nix.conf. One ordinary user has subordinate ids. No binary cache is used: these tests build.
 fresh() {
     local root=$1 number
+    # Its own, also if another suite uses the real machine's meanwhile.
+    rm -rf "$root/var/lib/containers" && mkdir "$root/var/lib/containers"
     # The real machine may be a container.
     rm -f "$root/.dockerenv"
     rm -rf "$root"/usr/{,local/}bin/qemu-* "$root"/{etc,usr/lib,usr/local/lib}/binfmt.d/* "$root"/var/lib/binfmts \
