@@ -21,7 +21,7 @@ pub struct RegisterArgs {
     /// A value that begins with a colon is a rule, such as ':jar:E::jar::/usr/local/bin/run-jar:'. Any other value is a
     /// file of such lines (binfmt.d(5)). The interpreter has to be a program of this machine that only root can change. A
     /// rule that takes its own interpreter, or programs of this machine, is refused. Repeat the option for more rules.
-    #[arg(long, value_name = "RULE|FILE", conflicts_with_all = ["in_memory", "watch"])]
+    #[arg(long, value_name = "RULE|FILE", conflicts_with = "in_memory")]
     pub rule: Vec<String>,
     /// Run FILE to prove that the rule which takes it works
     ///

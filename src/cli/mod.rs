@@ -132,7 +132,7 @@ pub enum Command {
     Register(RegisterArgs),
     /// Undo register completely
     ///
-    /// Removes exactly what register made: entries, boot rules, emulators, lines of nix.conf, directories. Lines that
+    /// Removes exactly what register made: entries, own rules, boot rules, emulators, lines of nix.conf, directories. Lines that
     /// the user added, and files that were changed since, are kept and reported. After the last system nothing of
     /// binfmt-nix is left on the machine.
     ///
@@ -172,6 +172,10 @@ pub enum Command {
     /// this key, Nix is configured if it is found.
     ///
     /// force: true is the same as --force.
+    ///
+    /// rule: a table `[[rule]]` for each rule of your own, as by register --rule. Its keys are name, interpreter, flags,
+    /// extension or magic, mask and offset, with bytes as \xHH in '...', and test, a file that proves it. Registered rules
+    /// that the file does not have are removed.
     ///
     /// A key that is not known is an error, and so is a file or directory on its path that another user can change. The schema is
     /// packaging/schema/config.json.

@@ -1,4 +1,4 @@
-//! Registration of emulators, and its exact undo.
+//! Registration of emulators and of own rules of the user, and its exact undo.
 //!
 //! ```text
 //! request ─▶ facts (read once) ─▶ plan (pure) ─▶ apply (the only writer) ─▶ verify

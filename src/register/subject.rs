@@ -1,5 +1,7 @@
 //! Subject of an entry and of its artifacts: a system, or an own rule of the user.
 
+use std::cmp::Ordering;
+
 use binfmt_magic::Arch;
 
 /// What an entry, a file or a record is for.
@@ -18,5 +20,35 @@ impl Subject {
             Self::System(arch) => arch.target,
             Self::Rule(name) => name,
         }
+    }
+
+    /// Word for the kind: `system` or `rule`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::System(_) => "system",
+            Self::Rule(_) => "rule",
+        }
+    }
+
+    /// Returns the system, if it is one.
+    pub fn arch(&self) -> Option<&'static Arch> {
+        match self {
+            Self::System(arch) => Some(arch),
+            Self::Rule(_) => None,
+        }
+    }
+}
+
+/// Systems come before rules, each by name.
+impl Ord for Subject {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |subject: &Self| subject.arch().is_none();
+        key(self).cmp(&key(other)).then_with(|| self.name().cmp(other.name()))
+    }
+}
+
+impl PartialOrd for Subject {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }

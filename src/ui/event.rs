@@ -12,6 +12,8 @@
 //! {"version":1,"time":"2026-11-24T18:00:00Z","level":"info","event":"registered","system":"aarch64","entry":"…"}
 //! ```
 //!
+//! An event about an own rule (`register --rule`) has the field `rule` instead of `system`.
+//!
 //! The JSON form is a contract: within one `version`, events and fields are added and not changed. A reader ignores
 //! events and fields that it does not know. Every field except `version` is a string.
 //!

@@ -31,6 +31,7 @@ use crate::register::plan::{Plan, RulePlan, Step, SystemPlan};
 use crate::register::receipt::System;
 use crate::register::report::Report;
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
+use crate::register::subject::Subject;
 use crate::register::watch::Reregister;
 use crate::ui::Ui;
 
@@ -136,8 +137,14 @@ impl Reregister for FilesReregister<'_> {
         Apply::new(self.host, self.log, facts, Network::default()).record_remount()
     }
 
-    fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report> {
-        let mut request = RegisterRequest { systems: systems.to_vec(), ..self.request.clone() };
+    fn register_again(&mut self, subjects: &[Subject]) -> Result<Report> {
+        let systems: Vec<&'static Arch> = subjects.iter().filter_map(Subject::arch).collect();
+        let is_missing = |name: &String| subjects.contains(&Subject::Rule(name.clone()));
+        let rules = self.request.rules.iter().filter(|(name, _)| is_missing(name));
+        let rules = rules.map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        // The files of --test may be gone by now.
+        let tests = Vec::new();
+        let mut request = RegisterRequest { systems: systems.clone(), rules, tests, ..self.request.clone() };
         // The emulators are installed by now, so they are not obtained from their source again.
         if systems.iter().all(|arch| self.host.exists(&paths::interpreter_path(arch))) {
             request.source = Source::Auto;

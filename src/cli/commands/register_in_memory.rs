@@ -156,8 +156,9 @@ impl Reregister for InMemoryReregister<'_> {
         }
     }
 
-    fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report> {
-        let request = RegisterRequest { systems: systems.to_vec(), ..self.request.clone() };
+    fn register_again(&mut self, subjects: &[Subject]) -> Result<Report> {
+        let systems = subjects.iter().filter_map(Subject::arch).collect();
+        let request = RegisterRequest { systems, ..self.request.clone() };
         self.registrar.register_systems(&request, self.log)
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! [`crate::register::watch`] does the watching itself.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -131,7 +130,9 @@ pub(super) fn refuse_if_watched(host: &Host, request: &request::UnregisterReques
 /// Returns the watcher on this machine that handles one of the systems. It records its systems beside its lock file.
 fn local_watcher(host: &Host, request: &request::UnregisterRequest) -> Option<LockHolder> {
     let holder = host.lock_holder(Path::new(paths::WATCH_LOCK))?;
-    request.systems.iter().any(|arch| is_watched(&holder, arch.target)).then_some(holder)
+    let systems = request.systems.iter().map(|arch| arch.target);
+    let mut names = systems.chain(request.rules.iter().map(String::as_str));
+    names.any(|name| is_watched(&holder, name)).then_some(holder)
 }
 
 /// Whether a watcher in a container handles one of the systems: the interpreter path of its entries shows it
@@ -160,8 +161,8 @@ impl WatchSetup {
         report: &Report,
         reregister: &mut dyn Reregister,
     ) -> Result<ExitCode> {
-        let watched: Vec<_> =
-            report.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system).collect();
+        let systems = report.systems.iter().filter(|line| line.entry.is_some()).map(|line| line.system);
+        let watched: Vec<_> = systems.chain(report.rules.iter().map(|line| line.rule.as_str())).collect();
         // On a full disk this fails, and processes that wait for the lock cannot name the systems.
         drop(self.lock.record_systems(&watched));
         let Self { lock: _lock, ready, manager, watcher, on_stop, wait, is_sole_mounter } = self;
@@ -174,7 +175,9 @@ impl WatchSetup {
                 let name = if is_sole_mounter { "expired" } else { "left" };
                 for (one, _) in expected.iter().filter(|(_, is_present)| *is_present) {
                     notifier.log_event(
-                        &LogEvent::info(name).with_field("system", one.arch.target).with_field("entry", &one.entry),
+                        &LogEvent::info(name)
+                            .with_field(one.subject.kind(), one.subject.name())
+                            .with_field("entry", &one.entry),
                     );
                 }
                 Ok(ExitCode::Ok)
@@ -188,7 +191,7 @@ impl WatchSetup {
 fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u64) -> ExitCode {
     let request = request::UnregisterRequest {
         systems: request.systems.clone(),
-        rules: BTreeSet::new(),
+        rules: request.rules.keys().cloned().collect(),
         all: request.all,
         by_watcher: true,
     };
@@ -198,6 +201,9 @@ fn unregister_on_stop(host: &Host, log: &Ui, request: &RegisterRequest, wait: u6
             print_notes(log, &report);
             for line in report.systems.iter().filter(|line| !line.already) {
                 log.log_event(&LogEvent::info("unregistered").with_field("system", line.system));
+            }
+            for line in report.rules.iter().filter(|line| !line.already) {
+                log.log_event(&LogEvent::info("unregistered").with_field("rule", &line.rule));
             }
             if report.findings.is_empty() { ExitCode::Ok } else { ExitCode::Findings }
         }

@@ -57,6 +57,7 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
                 "/etc/binfmt.d/zz-binfmt-nix-TARGET.conf",
                 "The boot rules, read by systemd-binfmt or OpenRC's binfmt. They sort after the distribution's, and so take precedence over rules of the same name. A file that sorts later still takes precedence over them, and so does systemd-binfmt FILE typed by hand, until systemd-binfmt is restarted.",
             ),
+            ("/etc/binfmt.d/zz-binfmt-nix-rule-NAME.conf", "The boot rules of register --rule."),
             (
                 "/etc/nix/binfmt-nix.conf",
                 "extra-extra-platforms, extra-system-features and extra-sandbox-paths for Nix.",
@@ -176,6 +177,13 @@ pub(super) const PAGES: [Page; 16] = [
                 ],
             ),
             (
+                "Start Java archives with a program of your own, and prove it with one:",
+                &[
+                    r"sudo binfmt-nix register --rule ':jar:M::PK\x03\x04::/usr/local/bin/run-jar:' --test ./hello.jar",
+                    "sudo binfmt-nix unregister jar",
+                ],
+            ),
+            (
                 "Register in a machine's image that is being built:",
                 &["sudo binfmt-nix register aarch64 --root /mnt/image"],
             ),
@@ -198,7 +206,7 @@ pub(super) const PAGES: [Page; 16] = [
             (
                 "EVENTS",
                 &[
-                    "The events of --watch are holding, removed, registered, adopted, failed, shadowed, disabled, switched-off, unmounted, mounted, resolved, note, warning, stopping, left, expired and unregistered. packaging/schema/watch-event.json has the fields of each. Readers ignore events and fields that they do not know.",
+                    "The events of --watch are holding, removed, registered, adopted, failed, shadowed, disabled, switched-off, unmounted, mounted, resolved, note, warning, stopping, left, expired and unregistered. An event about a rule of register --rule has the field rule instead of system. packaging/schema/watch-event.json has the fields of each. Readers ignore events and fields that they do not know.",
                 ],
             ),
         ],

@@ -106,9 +106,17 @@ enum EventKind {
     /// Everything is in place and is watched from now on.
     Holding { systems: String, pid: String },
     /// The entry was removed or replaced.
-    Removed { system: String, entry: String },
+    Removed {
+        #[serde(flatten)]
+        subject: EventSubject,
+        entry: String,
+    },
     /// The entry was registered again and proven.
-    Registered { system: String, entry: String },
+    Registered {
+        #[serde(flatten)]
+        subject: EventSubject,
+        entry: String,
+    },
     /// Another tool's entry now has the same effect and is watched instead.
     Adopted { system: String, entry: String },
     /// Registering, mounting or unregistering failed; registering and mounting are tried again.
@@ -119,9 +127,18 @@ enum EventKind {
         hint: Option<String>,
     },
     /// A newer entry handles the system's programs; it is kept.
-    Shadowed { system: String, entry: String, by: String },
+    Shadowed {
+        #[serde(flatten)]
+        subject: EventSubject,
+        entry: String,
+        by: String,
+    },
     /// A 0 was written to the entry; it is kept.
-    Disabled { system: String, entry: String },
+    Disabled {
+        #[serde(flatten)]
+        subject: EventSubject,
+        entry: String,
+    },
     /// A 0 was written to the table's status; it is kept.
     SwitchedOff,
     /// The table is not mounted any more.
@@ -131,8 +148,8 @@ enum EventKind {
     /// The problem `what` ended without a change by this process.
     Resolved {
         what: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        system: Option<String>,
+        #[serde(flatten)]
+        subject: EventSubject,
         #[serde(skip_serializing_if = "Option::is_none")]
         entry: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,13 +163,32 @@ enum EventKind {
     Stopping { signal: String },
     /// The entry stays registered after this process ends.
     Left {
-        system: String,
+        #[serde(flatten)]
+        subject: EventSubject,
         entry: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<String>,
     },
     /// The entry ends with this process: no other process has the table mounted.
-    Expired { system: String, entry: String },
+    Expired {
+        #[serde(flatten)]
+        subject: EventSubject,
+        entry: String,
+    },
     /// The system was unregistered.
-    Unregistered { system: String },
+    Unregistered {
+        #[serde(flatten)]
+        subject: EventSubject,
+    },
+}
+
+/// What an entry is for: one of the two is there.
+#[derive(Serialize, JsonSchema)]
+struct EventSubject {
+    /// QEMU target of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
+    /// Name of the own rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
 }

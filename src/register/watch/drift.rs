@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use binfmt_magic::{Arch, Entry, Rule};
+use binfmt_magic::{Entry, Recognition, Rule};
 
 use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::{Table, entry_name, is_same_rule};
+use crate::register::subject::Subject;
 use crate::ui::event::{LogEvent, LogLevel};
 
 /// Entry that the table should contain.
 #[derive(Debug, Clone)]
 pub struct ExpectedEntry {
-    /// System of the entry.
-    pub arch: &'static Arch,
+    /// System or own rule of the entry.
+    pub subject: Subject,
     /// Name of the entry.
     pub entry: String,
     /// Rule of the entry; `None` if the entry was removed before its rule was read.
@@ -21,8 +22,24 @@ pub struct ExpectedEntry {
 
 impl ExpectedEntry {
     /// Expects the entry of this name as it is in the table now.
-    pub fn from_table(arch: &'static Arch, entry: &str, table: &Table) -> Self {
-        Self { arch, entry: entry.to_owned(), rule: table.find_entry(entry).map(|found| found.rule.clone()) }
+    pub fn from_table(subject: Subject, entry: &str, table: &Table) -> Self {
+        Self { subject, entry: entry.to_owned(), rule: table.find_entry(entry).map(|found| found.rule.clone()) }
+    }
+
+    /// Returns files that the entry takes, each with its path and its first bytes.
+    fn sample_files(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if let Subject::System(arch) = &self.subject {
+            return arch.headers().into_iter().map(|head| (Vec::new(), head)).collect();
+        }
+        match self.rule.as_ref().map(|rule| &rule.recognition) {
+            Some(Recognition::Extension(suffix)) => vec![([b"x.", suffix.as_slice()].concat(), Vec::new())],
+            Some(Recognition::Magic(pattern)) => {
+                let mut head = vec![0; pattern.offset()];
+                head.extend_from_slice(pattern.magic());
+                vec![(Vec::new(), head)]
+            }
+            None => Vec::new(),
+        }
     }
 
     fn matches_entry(&self, found: &Entry) -> bool {
@@ -47,22 +64,22 @@ pub enum Drift {
     SwitchedOff,
     /// The entry is missing, or another entry has its name.
     Removed {
-        /// QEMU target of the system.
-        system: &'static str,
+        /// System or own rule of the entry.
+        subject: Subject,
         /// Name of the entry.
         entry: String,
     },
     /// The entry was disabled by writing 0 to it, or `disable` turned its system off.
     Disabled {
-        /// QEMU target of the system.
-        system: &'static str,
+        /// System or own rule of the entry.
+        subject: Subject,
         /// Name of the entry.
         entry: String,
     },
-    /// A newer entry takes precedence for programs of the system.
+    /// A newer entry takes precedence for programs of the system, or files of the rule.
     Shadowed {
-        /// QEMU target of the system.
-        system: &'static str,
+        /// System or own rule of the entry.
+        subject: Subject,
         /// Name of the entry.
         entry: String,
         /// Name of the newer entry.
@@ -81,7 +98,11 @@ pub fn find_drifts(expected: &[ExpectedEntry], table: &Table, disabled: &BTreeSe
         drifts.push(Drift::SwitchedOff);
     }
     let find = |other: &ExpectedEntry| match find_drift(other, expected, table) {
-        Some(Drift::Removed { system, entry }) if disabled.contains(system) => Some(Drift::Disabled { system, entry }),
+        Some(Drift::Removed { subject, entry })
+            if subject.arch().is_some_and(|arch| disabled.contains(arch.target)) =>
+        {
+            Some(Drift::Disabled { subject, entry })
+        }
         found => found,
     };
     drifts.extend(expected.iter().filter_map(find));
@@ -89,24 +110,25 @@ pub fn find_drifts(expected: &[ExpectedEntry], table: &Table, disabled: &BTreeSe
 }
 
 fn find_drift(expected: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> Option<Drift> {
-    let (system, entry) = (expected.arch.target, expected.entry.clone());
+    let (subject, entry) = (expected.subject.clone(), expected.entry.clone());
     match table.find_entry(&entry).filter(|found| expected.matches_entry(found)) {
-        None => Some(Drift::Removed { system, entry }),
-        Some(found) if !found.enabled => Some(Drift::Disabled { system, entry }),
+        None => Some(Drift::Removed { subject, entry }),
+        Some(found) if !found.enabled => Some(Drift::Disabled { subject, entry }),
         Some(_) => {
+            let files = expected.sample_files();
             let winners =
-                expected.arch.headers().into_iter().filter_map(|head| table.matching_entry(&head).map(entry_name));
+                files.iter().filter_map(|(path, head)| table.matching_entry_for_path(path, head).map(entry_name));
             let by = winners.into_iter().find(|winner| !all.iter().any(|other| other.entry == *winner))?;
-            Some(Drift::Shadowed { system, entry, by })
+            Some(Drift::Shadowed { subject, entry, by })
         }
     }
 }
 
 impl Drift {
-    /// System whose entry has to be registered again.
-    pub fn missing_system(&self) -> Option<&'static str> {
+    /// System or rule whose entry has to be registered again.
+    pub fn missing_subject(&self) -> Option<&Subject> {
         match self {
-            Self::Removed { system, .. } => Some(system),
+            Self::Removed { subject, .. } => Some(subject),
             _ => None,
         }
     }
@@ -135,11 +157,11 @@ impl Drift {
     fn with_details(&self, event: LogEvent) -> LogEvent {
         match self {
             Self::Unmounted | Self::SwitchedOff => event,
-            Self::Removed { system, entry } | Self::Disabled { system, entry } => {
-                event.with_field("system", *system).with_field("entry", entry)
+            Self::Removed { subject, entry } | Self::Disabled { subject, entry } => {
+                event.with_field(subject.kind(), subject.name()).with_field("entry", entry)
             }
-            Self::Shadowed { system, entry, by } => {
-                event.with_field("system", *system).with_field("entry", entry).with_field("by", by)
+            Self::Shadowed { subject, entry, by } => {
+                event.with_field(subject.kind(), subject.name()).with_field("entry", entry).with_field("by", by)
             }
         }
     }
@@ -148,7 +170,7 @@ impl Drift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use binfmt_magic::{EntryName, Recognition};
+    use binfmt_magic::{Arch, EntryName};
 
     fn arch(system: &str) -> &'static Arch {
         Arch::find(system).unwrap_or_else(|e| panic!("{e}"))
@@ -170,7 +192,7 @@ mod tests {
 
     fn expected(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {
         let one = |(system, rule): &(&str, &Rule)| ExpectedEntry {
-            arch: arch(system),
+            subject: Subject::System(arch(system)),
             entry: String::from_utf8_lossy(rule.name.as_bytes()).into_owned(),
             rule: Some((*rule).clone()),
         };
@@ -178,7 +200,7 @@ mod tests {
     }
 
     fn removed(system: &'static str, entry: &str) -> Drift {
-        Drift::Removed { system, entry: entry.into() }
+        Drift::Removed { subject: Subject::System(arch(system)), entry: entry.into() }
     }
 
     fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
@@ -189,7 +211,7 @@ mod tests {
     fn a_missing_entry_of_a_system_that_is_off_is_not_registered_again() {
         let own = rule("a", "aarch64", "/q");
         let expected = expected(&[("aarch64", &own)]);
-        let disabled = [Drift::Disabled { system: "aarch64", entry: "a".into() }];
+        let disabled = [Drift::Disabled { subject: Subject::System(arch("aarch64")), entry: "a".into() }];
         let off = BTreeSet::from(["aarch64".to_owned()]);
         assert_eq!(super::find_drifts(&expected, &table(&[]), &off), disabled);
         assert_eq!(super::find_drifts(&expected, &table(&[own]), &off), []);
@@ -228,7 +250,7 @@ mod tests {
         let own = rule("a", "aarch64", "/q");
         let expected = expected(&[("aarch64", &own)]);
         let mut both = table(&[rule("foreign", "aarch64", "/t"), own.clone()]);
-        let by = Drift::Shadowed { system: "aarch64", entry: "a".into(), by: "foreign".into() };
+        let by = Drift::Shadowed { subject: Subject::System(arch("aarch64")), entry: "a".into(), by: "foreign".into() };
         assert_eq!(find_drifts(&expected, &both), [by]);
         if let Table::Mounted { entries, .. } = &mut both {
             entries[0].enabled = false;
@@ -245,7 +267,7 @@ mod tests {
             entries[0].enabled = false;
             *enabled = false;
         }
-        let disabled = Drift::Disabled { system: "aarch64", entry: "a".into() };
+        let disabled = Drift::Disabled { subject: Subject::System(arch("aarch64")), entry: "a".into() };
         assert_eq!(find_drifts(&expected, &off), [Drift::SwitchedOff, disabled]);
     }
 
@@ -253,5 +275,21 @@ mod tests {
     fn an_unmounted_table_is_the_only_drift() {
         let expected = expected(&[("aarch64", &rule("a", "aarch64", "/q"))]);
         assert_eq!(find_drifts(&expected, &Table::NotMounted), [Drift::Unmounted]);
+    }
+
+    #[test]
+    fn an_own_rule_is_removed_or_shadowed_as_a_system_is() {
+        for line in [":jar:E::jar::/i:", ":jar:M:2:PK::/i:"] {
+            let Ok(own) = Rule::parse(line.as_bytes()) else { panic!("{line}") };
+            let subject = Subject::Rule("jar".into());
+            let expected = [ExpectedEntry { subject: subject.clone(), entry: "jar".into(), rule: Some(own.clone()) }];
+            assert_eq!(find_drifts(&expected, &table(std::slice::from_ref(&own))), []);
+            let removed = Drift::Removed { subject: subject.clone(), entry: "jar".into() };
+            assert_eq!(find_drifts(&expected, &table(&[])), [removed]);
+            let Ok(name) = EntryName::new("other") else { panic!("the name is valid") };
+            let other = Rule { name, ..own.clone() };
+            let shadowed = Drift::Shadowed { subject, entry: "jar".into(), by: "other".into() };
+            assert_eq!(find_drifts(&expected, &table(&[other, own])), [shadowed]);
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::host::{DirWatch, Host, InotifyInstance, LockHolder, WakeReason};
 use crate::register::receipt::Receipt;
 use crate::register::report::Report;
+use crate::register::subject::Subject;
 use crate::register::watch::drift::{Drift, ExpectedEntry};
 use crate::register::watch::schedule::Schedule;
 use crate::ui::event::{LogEvent, LogLevel};
@@ -41,8 +42,8 @@ fn read_disabled(host: &Host) -> BTreeSet<String> {
 pub trait Reregister {
     /// Mounts the table.
     fn mount_table(&mut self) -> Result<()>;
-    /// Registers these systems as the user requested: gathers facts, plans, applies and verifies.
-    fn register_systems(&mut self, systems: &[&'static Arch]) -> Result<Report>;
+    /// Registers these systems and own rules as the user requested: gathers facts, plans, applies and verifies.
+    fn register_again(&mut self, subjects: &[Subject]) -> Result<Report>;
 }
 
 /// Watcher of the registered entries.
@@ -78,7 +79,7 @@ impl<'a> TableWatcher<'a> {
 
     /// Watches until a signal arrives, and returns the number of the signal.
     pub fn run(&mut self, reregister: &mut dyn Reregister) -> usize {
-        let systems: Vec<_> = self.expected.iter().map(|entry| entry.arch.target).collect();
+        let systems: Vec<_> = self.expected.iter().map(|entry| entry.subject.name()).collect();
         let pid = std::process::id().to_string();
         self.notifier
             .log_event(&LogEvent::info("holding").with_field("systems", systems.join(" ")).with_field("pid", pid));
@@ -101,7 +102,7 @@ impl<'a> TableWatcher<'a> {
         let Self { host, notifier, watch, expected, .. } = self;
         drop(watch);
         let is_present = |drifts: &[Drift], entry: &ExpectedEntry| {
-            !drifts.iter().any(|drift| drift.missing_system() == Some(entry.arch.target))
+            !drifts.iter().any(|drift| drift.missing_subject() == Some(&entry.subject))
         };
         let disabled = read_disabled(host);
         let drifts = table::read_table(host).map(|table| drift::find_drifts(&expected, &table, &disabled));
@@ -140,7 +141,7 @@ impl<'a> TableWatcher<'a> {
             self.remount_table(reregister);
         }
         let known = self.known_drifts.clone();
-        let missing: Vec<_> = known.iter().filter_map(Drift::missing_system).collect();
+        let missing: Vec<_> = known.iter().filter_map(Drift::missing_subject).cloned().collect();
         if !missing.is_empty() && !known.contains(&Drift::SwitchedOff) {
             self.restore_entries(reregister, &missing);
         }
@@ -148,7 +149,7 @@ impl<'a> TableWatcher<'a> {
             self.last_error = None;
         }
         self.schedule.note_check(Instant::now());
-        let systems: Vec<_> = self.expected.iter().map(|entry| entry.arch.target).collect();
+        let systems: Vec<_> = self.expected.iter().map(|entry| entry.subject.name()).collect();
         self.notifier.report_state(&systems, &self.known_drifts);
     }
 
@@ -189,10 +190,8 @@ impl<'a> TableWatcher<'a> {
         }
     }
 
-    fn restore_entries(&mut self, reregister: &mut dyn Reregister, missing: &[&'static str]) {
-        let archs: Vec<_> =
-            self.expected.iter().map(|entry| entry.arch).filter(|arch| missing.contains(&arch.target)).collect();
-        let report = reregister.register_systems(&archs);
+    fn restore_entries(&mut self, reregister: &mut dyn Reregister, missing: &[Subject]) {
+        let report = reregister.register_again(missing);
         // Events until now come from the registration itself. The check below covers any other change.
         drop(self.watch.discard_events());
         let result = report.and_then(|report| self.update_expected(&report));
@@ -208,17 +207,22 @@ impl<'a> TableWatcher<'a> {
     /// Expects the entries of a registration from now on.
     fn update_expected(&mut self, report: &Report) -> Result<()> {
         let table = table::read_table(self.host)?;
-        for line in &report.systems {
-            let (Some(entry), Ok(arch)) = (&line.entry, Arch::find(line.system)) else { continue };
-            let expected_entry = ExpectedEntry::from_table(arch, entry, &table);
+        let systems = report.systems.iter().filter_map(|line| {
+            let subject = Subject::System(Arch::find(line.system).ok()?);
+            Some((subject, line.entry.as_ref()?, line.already, line.adopted))
+        });
+        let rules = report.rules.iter().filter(|line| line.registered);
+        let rules = rules.map(|line| (Subject::Rule(line.rule.clone()), &line.rule, line.already, false));
+        for (subject, entry, already, adopted) in systems.chain(rules) {
+            let expected_entry = ExpectedEntry::from_table(subject.clone(), entry, &table);
             // This registration repaired the drift, so it is not reported as resolved without a repair.
-            if !line.already && self.known_drifts.iter().any(|drift| drift.missing_system() == Some(arch.target)) {
-                self.known_drifts.retain(|drift| drift.missing_system() != Some(arch.target));
-                let name = if line.adopted { "adopted" } else { "registered" };
-                self.notifier
-                    .log_event(&LogEvent::info(name).with_field("system", line.system).with_field("entry", entry));
+            let is_missing = |drift: &Drift| drift.missing_subject() == Some(&subject);
+            if !already && self.known_drifts.iter().any(is_missing) {
+                self.known_drifts.retain(|drift| !is_missing(drift));
+                let event = LogEvent::info(if adopted { "adopted" } else { "registered" });
+                self.notifier.log_event(&event.with_field(subject.kind(), subject.name()).with_field("entry", entry));
             }
-            match self.expected.iter_mut().find(|entry| entry.arch.target == arch.target) {
+            match self.expected.iter_mut().find(|entry| entry.subject == subject) {
                 None => self.expected.push(expected_entry),
                 Some(known) => *known = expected_entry,
             }

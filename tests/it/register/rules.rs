@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::diagnose::situations::commands::paste;
 use crate::support::Tree;
 use crate::support::runs::RULE;
 use crate::support::sandbox::SCRATCH;
+use crate::support::watcher::Watch;
 
 const FILE: &str = "etc/binfmt.d/zz-binfmt-nix-rule-greet.conf";
 
@@ -163,5 +165,24 @@ fn apply_has_exactly_the_rules_of_the_file() {
     }
     drop(outside("config.toml", "systems = []\n"));
     tree.run(&apply).exits(0).prints("greet: unregistered");
+    fresh.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn a_watch_registers_a_removed_rule_again() {
+    let tree = Tree::new().mounted().with_interpreter();
+    let fresh = tree.snapshot();
+    let mut watch = Watch::start(&tree, &["--rule", RULE, "--on-stop", "remove"], &[]);
+    watch.says("info holding systems=greet");
+    for _ in 0..2 {
+        tree.write_kernel("greet", "-1");
+        watch.says("warning removed rule=greet entry=greet");
+        watch.says("info registered rule=greet entry=greet");
+        assert_eq!(tree.entries(), ["greet"]);
+    }
+    tree.run(&["unregister", "greet"]).exits(3).says("register --watch is running");
+    tree.write_kernel("greet", "0");
+    watch.says("warning disabled rule=greet");
+    watch.ends_by(Signal::SIGTERM).exits(0).says("info unregistered rule=greet");
     fresh.is_restored_in(&tree);
 }
