@@ -6,6 +6,7 @@
 //! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
 //! and so does a manual `systemd-binfmt FILE` until the next restart.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::binfmt::boot_sysctl::{SwitchOffLine, find_switch_off_lines};
 use crate::binfmt::init_system::InitSystem;
 use crate::error::Result;
 use crate::host::{self, Host};
-use crate::paths::BINFMT_D;
+use crate::paths::{self, BINFMT_D};
 use crate::sanitize::AsText as _;
 
 /// The directories, highest precedence first (binfmt.d(5)).
@@ -203,7 +204,10 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let init = InitSystem::detect(host);
     let reader_problem = find_reader_problem(host, &init)?;
     let hook = reader_problem.is_some().then(|| HookState::inspect(host, &init));
-    Ok(Boot { rules, refused, reader_problem, hook, switch_off: find_switch_off_lines(host)? })
+    let by_rules = rules.iter().map(|boot| boot.rule.name.to_string());
+    let names: BTreeSet<String> = Arch::ALL.iter().map(paths::emulator_name).chain(by_rules).collect();
+    let switch_off = find_switch_off_lines(host, &names)?;
+    Ok(Boot { rules, refused, reader_problem, hook, switch_off })
 }
 
 /// Parses the rules in a file of binfmt.d.

@@ -283,6 +283,8 @@ fn a_sysctl_that_switches_entries_off_is_found_and_repaired() {
         ("etc/sysctl.d/99-x.conf", "# mine\nfs.binfmt_misc.status = 0\n"),
         ("usr/lib/sysctl.d/50-x.conf", "vm.swappiness = 1\n-fs/binfmt_misc/status=-1\n"),
         ("etc/sysctl.conf", "\nfs.binfmt_misc.qemu-aarch64=0\n"),
+        ("etc/sysctl.d/99-x.conf", "vm.swappiness = 1\nfs.binfmt_misc.* = 0\n"),
+        ("etc/sysctl.d/99-x.conf", "fs.binfmt_misc.qemu-* = 1\nfs/binfmt_misc/[!r]emu-aarch?? = 0\n"),
     ] {
         let tree = registered_tree().file(file, text);
         let found = finds(&tree, &["boot-switched-off"]);
@@ -298,6 +300,17 @@ fn a_sysctl_that_switches_entries_off_is_found_and_repaired() {
     tree.write("etc/sysctl.d/3.conf", "fs.binfmt_misc.status = 0\n");
     tree.unregister("all").exits(0);
     tree.register("aarch64").exits(0).says("line 1 of /etc/sysctl.d/3.conf switches all entries off at boot");
+    tree.discard();
+    // A line for one name counts more than a pattern.
+    let text =
+        "fs.binfmt_misc.status = 1\n-fs.binfmt_misc.qemu-aarch64\nfs.binfmt_misc.* = 0\nfs.binfmt_misc.*.x = 0\n";
+    let tree = registered_tree().file("etc/sysctl.d/1.conf", text);
+    finds(&tree, &[]);
+    tree.discard();
+    let tree = Tree::new().file("etc/sysctl.d/1.conf", "fs.binfmt_misc.qemu-a* = 0\n");
+    tree.register("aarch64")
+        .exits(0)
+        .says("line 1 of /etc/sysctl.d/1.conf switches the entry qemu-aarch64 off at boot");
     tree.discard();
     // A setting for the entry that is registered now.
     let text = "fs.binfmt_misc.other=0\nfs.binfmt_misc.qemu-aarch64 = 0\n";
