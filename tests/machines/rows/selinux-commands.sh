@@ -17,6 +17,20 @@ setsebool -P allow_execmem on
 "$tool" doctor
 runs
 END
+    guest "execmem-denied: the boolean of Fedora's policy, in a module of this policy" <<'END'
+setsebool allow_execmem 0
+printf '%s\n' '(boolean deny_execmem true)' '(booleanif (not deny_execmem) (true (allow unconfined_domain_type self (process (execmem)))))' > /root/fedora.cil
+semodule -i /root/fedora.cil
+fails 3 "$tool" doctor > /tmp/advice
+cat /tmp/advice
+grep execmem-denied /tmp/advice
+grep -x ' *setsebool -P deny_execmem off' /tmp/advice
+setsebool -P deny_execmem off
+"$tool" doctor
+runs
+semodule -r fedora
+setsebool -P allow_execmem on
+END
     guest "interpreter-label: restorecon, semanage and chcon" <<'END'
 labelled() {
     fails 3 "$tool" doctor > /tmp/advice
