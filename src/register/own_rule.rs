@@ -16,9 +16,12 @@ const MAX_NAME: usize = 231;
 pub enum RuleRefusal {
     /// The name cannot be part of a file's name everywhere.
     #[error(
-        "its name may have letters, digits, '.', '_', '+' and '-', at most {MAX_NAME} of them, and begins with none of the signs"
+        "its name may have letters, digits, '.', '_', '+' and '-', at most {MAX_NAME} of them, and begins with a letter or a digit"
     )]
     Name,
+    /// The name stands for everything in other commands.
+    #[error("its name means every system and rule in other commands")]
+    All,
     /// The name is one of a system, by which `unregister` finds the system.
     #[error("its name belongs to the system {0}")]
     SystemName(&'static str),
@@ -128,14 +131,14 @@ impl Failure for RefusedRuleError {
     fn hint(&self) -> Option<String> {
         Some(
             match &self.why {
-                RuleRefusal::Name | RuleRefusal::SystemName(_) => "choose another name",
+                RuleRefusal::Name | RuleRefusal::All | RuleRefusal::SystemName(_) => "choose another name",
                 RuleRefusal::Relative(_) => "write the whole path of the interpreter",
                 RuleRefusal::LineEnd => "use a shorter magic, which is written as \\xHH",
                 RuleRefusal::Interpreter { why: InterpreterProblem::InContainer, .. } => {
                     "install the interpreter on the machine itself"
                 }
                 RuleRefusal::Interpreter { .. } => "name a program of this machine that only root can change",
-                _ => "use a longer magic, which only the wanted files have",
+                _ => "write a rule that only the wanted files match",
             }
             .to_owned(),
         )
@@ -157,7 +160,7 @@ pub fn check_name(name: &str) -> std::result::Result<(), RuleRefusal> {
     let owner = Arch::ALL.iter().find(|arch| paths::entry_names(arch).iter().any(|own| own == name));
     match owner.or_else(|| Arch::find(name).ok()) {
         Some(arch) => Err(RuleRefusal::SystemName(arch.target)),
-        None if name == "all" => Err(RuleRefusal::Name),
+        None if name == "all" => Err(RuleRefusal::All),
         None => Ok(()),
     }
 }
@@ -204,10 +207,9 @@ mod tests {
         for good in ["jar", "DOSWin", "python3.11", "a+b-c_d"] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }
+        assert_eq!(check_name("all"), Err(RuleRefusal::All));
         let long = "a".repeat(MAX_NAME + 1);
-        for bad in
-            ["", ".x", "-x", "a b", "a/b", "\u{e4}", "all", "aarch64", "arm64", "qemu-arm", "binfmt-nix-arm", &long]
-        {
+        for bad in ["", ".x", "-x", "a b", "a/b", "\u{e4}", "aarch64", "arm64", "qemu-arm", "binfmt-nix-arm", &long] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }
