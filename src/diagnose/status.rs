@@ -262,7 +262,10 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         source: registered
             .filter(|system| is_recorded_emulator(facts, system, context.entry))
             .map(|system| system.source.clone()),
-        by: owner_of(facts, context.entry),
+        by: match context.entry {
+            None if context.is_disabled => Owner::BinfmtNix,
+            entry => owner_of(facts, entry),
+        },
         held: context
             .entry
             .is_some_and(|entry| facts.watched_entry(arch).is_some_and(|held| held.rule.name == entry.rule.name)),
