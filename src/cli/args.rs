@@ -93,12 +93,9 @@ pub struct RegisterArgs {
     /// proven, and only then.
     #[arg(long, value_name = "PATH", requires = "watch")]
     pub ready_file: Option<PathBuf>,
-    /// Wait at most SECONDS for another binfmt-nix to finish
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u64,
-    /// Print what would be done, and change nothing
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// What happens to watched entries when a signal ends `--watch`.
@@ -203,6 +200,17 @@ pub struct ExplainArgs {
     pub pid: Option<u32>,
 }
 
+/// Options of the commands that change what is registered.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Wait at most SECONDS for another binfmt-nix to finish
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
+    /// Print what would be done, and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
 /// Arguments of `unregister`.
 #[derive(Debug, Args)]
 pub struct UnregisterArgs {
@@ -211,12 +219,9 @@ pub struct UnregisterArgs {
     /// Several names are separated by blanks or commas.
     #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
-    /// Wait at most SECONDS for another binfmt-nix to finish
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u64,
-    /// Print what would be done, and change nothing
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Arguments of `enable` and `disable`.
@@ -227,12 +232,9 @@ pub struct SwitchArgs {
     /// Several systems are separated by blanks or commas.
     #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
-    /// Wait at most SECONDS for another binfmt-nix to finish
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u64,
-    /// Print what would be done, and change nothing
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Arguments of `apply`.
@@ -248,12 +250,9 @@ pub struct ApplyArgs {
     /// The output is a diff: lines with - are removed, lines with + are added. The exit status is 0 if nothing differs.
     #[arg(long, conflicts_with = "dry_run")]
     pub check: bool,
-    /// Wait at most SECONDS for another binfmt-nix to finish
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u64,
-    /// Print what would be done, and change nothing
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Arguments of `restore`.

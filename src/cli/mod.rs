@@ -83,10 +83,10 @@ impl Command {
     /// Whether the command, once it is done, has changed something.
     pub fn is_change(&self) -> bool {
         match self {
-            Self::Register(args) => !args.dry_run,
-            Self::Apply(args) => !args.dry_run && !args.check,
-            Self::Unregister(args) => !args.dry_run,
-            Self::Enable(args) | Self::Disable(args) => !args.dry_run,
+            Self::Register(args) => !args.change.dry_run,
+            Self::Apply(args) => !args.change.dry_run && !args.check,
+            Self::Unregister(args) => !args.change.dry_run,
+            Self::Enable(args) | Self::Disable(args) => !args.change.dry_run,
             Self::Doctor(args) => args.fix,
             Self::Cache(args) => args.what.is_some(),
             Self::Restore(args) => !args.check,

@@ -68,11 +68,11 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
     if request.is_wanted() {
         nixos::check_not_nixos(host, &request)?;
     }
-    if !args.check && !args.dry_run {
+    if !args.check && !args.change.dry_run {
         check_permission(host, None)?;
     }
     watch::refuse_if_watched(host, &request.removal_of_others(&BTreeSet::new()))?;
-    if args.check || args.dry_run {
+    if args.check || args.change.dry_run {
         let (facts, plan) = plan_only(&request, host, ui).map_err(name_keys)?;
         return Ok(if args.check {
             print_check(args, &plan, &facts, ui)
@@ -84,7 +84,7 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
             print_dry_run(ui, &report)
         });
     }
-    let report = apply_request(&request, host, ui, args.wait).map_err(name_keys)?;
+    let report = apply_request(&request, host, ui, args.change.wait).map_err(name_keys)?;
     Ok(print_report(ui, &report))
 }
 

@@ -52,7 +52,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         return register_in_memory::run(args, &request, host, container, ui);
     }
     nixos::check_not_nixos(host, &request)?;
-    if args.dry_run {
+    if args.change.dry_run {
         let supply = source::supply(host, ui, &request, VersionQuery::Scan)?;
         let (_, mut plan) = plan_registration(&request, host, supply)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
@@ -64,10 +64,10 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
     }
     check_permission(host, Some(&args.systems))?;
     let setup = watch::prepare_watch(args, host, container, ui)?;
-    let (plan, mut report) = register_systems(&request, host, ui, args.wait)?;
+    let (plan, mut report) = register_systems(&request, host, ui, args.change.wait)?;
     if request.nix != NixChoice::No {
         let systems: Vec<_> = plan.systems.iter().map(|system_plan| system_plan.arch).collect();
-        nix_proof::prove_by_building(host, ui, &systems, args.wait, &mut report)?;
+        nix_proof::prove_by_building(host, ui, &systems, args.change.wait, &mut report)?;
     }
     let code = print_report(ui, &Shell::for_host(host), &plan, &report);
     let Some(setup) = setup else { return Ok(code) };
@@ -77,7 +77,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         log,
         &request,
         &report,
-        &mut FilesReregister { host, log, request: &request, wait: args.wait },
+        &mut FilesReregister { host, log, request: &request, wait: args.change.wait },
     )
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<ExitCode> {
     let mut registrar = InMemoryRegistrar { args, host, container, emulators: Vec::new() };
-    if args.dry_run {
+    if args.change.dry_run {
         let (facts, mut plan) = registrar.plan_registration(request)?;
         watch::describe_dry_run(args, host, &mut plan.notes)?;
         return Ok(print_report(ui, &facts.shell, &build_report(&facts, &plan, &[], false), false));
@@ -79,7 +79,7 @@ impl InMemoryRegistrar<'_> {
 
     /// Acquires the lock, gathers facts, plans, obtains missing emulators, and adds the entries.
     fn register_systems(&mut self, request: &RegisterRequest, ui: &Ui) -> Result<Report> {
-        let _lock = acquire_lock(self.host, ui, self.args.wait)?;
+        let _lock = acquire_lock(self.host, ui, self.args.change.wait)?;
         let (facts, mut plan) = self.plan_registration(request)?;
         let new: Vec<_> = plan.missing.iter().copied().filter(|arch| !self.has_emulator(arch)).collect();
         if !new.is_empty() {
@@ -149,7 +149,7 @@ struct InMemoryReregister<'a> {
 impl Reregister for InMemoryReregister<'_> {
     fn mount_table(&mut self) -> Result<()> {
         let InMemoryRegistrar { args, host, .. } = self.registrar;
-        let _lock = acquire_lock(host, self.log, args.wait)?;
+        let _lock = acquire_lock(host, self.log, args.change.wait)?;
         match table::read_table(host)? {
             Table::NotMounted => table::mount_table(host),
             _ => Ok(()),

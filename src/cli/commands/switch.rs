@@ -30,12 +30,12 @@ pub(super) fn run(
     }
     let (systems, all) = named_systems(&args.systems)?;
     let request = SwitchRequest { systems, all, enable };
-    if args.dry_run {
+    if args.change.dry_run {
         let (_, plan) = plan(&request, host)?;
         return Ok(print_dry_run(ui, &Report::from_plan(&plan)));
     }
     check_permission(host, None)?;
-    let _lock = acquire_lock(host, ui, args.wait)?;
+    let _lock = acquire_lock(host, ui, args.change.wait)?;
     let (facts, plan) = plan(&request, host)?;
     let mut report = Report::from_plan(&plan);
     if !plan.systems.iter().all(|planned| planned.already) {

@@ -21,14 +21,14 @@ pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Co
     let (names, rules) = split_names(host, &args.systems)?;
     let (systems, all) = named_systems(&names)?;
     let request = UnregisterRequest { systems, rules, all, by_watcher: false };
-    if !args.dry_run {
+    if !args.change.dry_run {
         check_permission(host, None)?;
     }
     watch::refuse_if_watched(host, &request)?;
-    if args.dry_run {
+    if args.change.dry_run {
         let facts = Facts::gather(host, &request.systems, None)?;
         return Ok(print_dry_run(ui, &Report::from_plan(&plan::unregister::plan_removal(&request, &facts))));
     }
-    let report = acquire_lock(host, ui, args.wait).and_then(|_lock| unregister(&request, host, ui))?;
+    let report = acquire_lock(host, ui, args.change.wait).and_then(|_lock| unregister(&request, host, ui))?;
     Ok(print_report(ui, &report))
 }

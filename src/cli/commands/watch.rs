@@ -50,7 +50,7 @@ pub(super) fn prepare_watch(
     refuse_without_kernel(host)?;
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let mut waiting = |holder: &str| ui.print_note(&format!("waiting for another register --watch, {holder}"));
-    let timeout = Duration::from_secs(args.wait);
+    let timeout = Duration::from_secs(args.change.wait);
     let in_table = match container {
         None => Ok(None),
         Some(_) => host.lock_kernel_file(&table::entry_path("register"), IN_TABLE, timeout, &mut waiting),
@@ -66,7 +66,7 @@ pub(super) fn prepare_watch(
         .map_err(|e| Error::io("connect to the service manager at", Path::new("NOTIFY_SOCKET"), e))?;
     let watcher = host::watch::create_watcher()?;
     let is_sole_mounter = container.is_some_and(|container| container.is_sole_mounter);
-    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.wait, is_sole_mounter }))
+    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.change.wait, is_sole_mounter }))
 }
 
 /// The lock of a watcher in a container, on the file `register`: other containers see only the files of the table, and

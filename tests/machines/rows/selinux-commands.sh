@@ -4,30 +4,25 @@ packages+=(policycoreutils-python-utils)
 
 checks() {
     boot
-    guest "execmem-denied: the boolean of the loaded policy" <<'END'
+    guest "execmem-denied: the boolean of the loaded policy, then that of Fedora's in a module" <<'END'
 [ "$(getenforce)" = Enforcing ]
+repaired_by() {
+    fails 3 "$tool" doctor > /tmp/advice
+    cat /tmp/advice
+    grep execmem-denied /tmp/advice
+    grep -x " *$1" /tmp/advice
+    eval "$1"
+    "$tool" doctor
+    runs
+}
 setsebool allow_execmem 1
 register
 setsebool allow_execmem 0
-fails 3 "$tool" doctor > /tmp/advice
-cat /tmp/advice
-grep execmem-denied /tmp/advice
-grep -x ' *setsebool -P allow_execmem on' /tmp/advice
-setsebool -P allow_execmem on
-"$tool" doctor
-runs
-END
-    guest "execmem-denied: the boolean of Fedora's policy, in a module of this policy" <<'END'
+repaired_by 'setsebool -P allow_execmem on'
 setsebool allow_execmem 0
 printf '%s\n' '(boolean deny_execmem true)' '(booleanif (not deny_execmem) (true (allow unconfined_domain_type self (process (execmem)))))' > /root/fedora.cil
 semodule -i /root/fedora.cil
-fails 3 "$tool" doctor > /tmp/advice
-cat /tmp/advice
-grep execmem-denied /tmp/advice
-grep -x ' *setsebool -P deny_execmem off' /tmp/advice
-setsebool -P deny_execmem off
-"$tool" doctor
-runs
+repaired_by 'setsebool -P deny_execmem off'
 semodule -r fedora
 setsebool -P allow_execmem on
 END
