@@ -66,7 +66,15 @@ pub(super) fn prepare_watch(
         .map_err(|e| Error::io("connect to the service manager at", Path::new("NOTIFY_SOCKET"), e))?;
     let watcher = host::watch::create_watcher()?;
     let is_sole_mounter = container.is_some_and(|container| container.is_sole_mounter);
-    Ok(Some(WatchSetup { lock, ready, manager, watcher, on_stop: args.on_stop, wait: args.change.wait, is_sole_mounter }))
+    Ok(Some(WatchSetup {
+        lock,
+        ready,
+        manager,
+        watcher,
+        on_stop: args.on_stop,
+        wait: args.change.wait,
+        is_sole_mounter,
+    }))
 }
 
 /// The lock of a watcher in a container, on the file `register`: other containers see only the files of the table, and
