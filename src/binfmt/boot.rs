@@ -205,7 +205,7 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let reader_problem = find_reader_problem(host, &init)?;
     let hook = reader_problem.is_some().then(|| HookState::inspect(host, &init));
     let by_rules = rules.iter().map(|boot| boot.rule.name.to_string());
-    let names: BTreeSet<String> = Arch::ALL.iter().map(paths::emulator_name).chain(by_rules).collect();
+    let names: BTreeSet<String> = Arch::ALL.iter().flat_map(paths::entry_names).chain(by_rules).collect();
     let switch_off = find_switch_off_lines(host, &names)?;
     Ok(Boot { rules, refused, reader_problem, hook, switch_off })
 }

@@ -18,8 +18,8 @@ pub struct RegisterArgs {
     pub systems: Vec<String>,
     /// Register a rule of your own: a line of binfmt.d, or a file
     ///
-    /// A value that begins with a colon is a rule, such as ':jar:E::jar::/usr/local/bin/run-jar:'. Any other value is a
-    /// file of such lines (binfmt.d(5)). The interpreter has to be a program of this machine that only root can change. A
+    /// A rule is a value such as ':jar:E::jar::/usr/local/bin/run-jar:', also with another delimiter than the colon. Any
+    /// other value is a file of such lines (binfmt.d(5)). The interpreter has to be a program of this machine that only root can change. A
     /// rule that takes its own interpreter, or programs of this machine, is refused. Repeat the option for more rules.
     #[arg(long, value_name = "RULE|FILE", conflicts_with = "in_memory")]
     pub rule: Vec<String>,

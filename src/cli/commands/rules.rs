@@ -13,14 +13,15 @@ use crate::register::own_rule;
 use crate::sanitize::AsText as _;
 
 /// Parses the values of `--rule`. A file is one of this machine, also with `--root`, and only root may be able to change it.
+///
+/// A rule may have another delimiter than a colon, such as the one that this tool proposes if a path has a colon.
 pub(super) fn parse_rules(values: &[String]) -> Result<BTreeMap<String, Rule>> {
     let mut rules = BTreeMap::new();
     for value in values {
-        if value.starts_with(':') {
-            let rule = Rule::parse(value.as_bytes()).map_err(|e| Error::Usage(format!("--rule {value}: {e}")))?;
-            add_rule(&mut rules, rule)?;
-        } else {
-            read_rules(Path::new(value), &mut rules)?;
+        match Rule::parse(value.as_bytes()) {
+            Ok(rule) => add_rule(&mut rules, rule)?,
+            Err(error) if value.starts_with(':') => return Err(Error::Usage(format!("--rule {value}: {error}"))),
+            Err(_) => read_rules(Path::new(value), &mut rules)?,
         }
     }
     Ok(rules)

@@ -130,8 +130,8 @@ fn check_silently_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// Nix run by an emulator: QEMU refuses to load a seccomp filter, and `sandbox = false` does not help (NixOS/nix#5258,
-/// nix-installer#324). Before 2.30, Nix ignores the failure where it builds without build users (seen with 2.26 and 2.34
-/// in QEMU 10.0: `runChild` of 2.29 throws only if there is one).
+/// nix-installer#324). Before 2.30, Nix ignores the failure where it builds without build users: `runChild` of 2.29
+/// throws only if there is one (in QEMU 10.0, builds were seen to work with 2.26 and to fail with 2.34).
 fn check_inside_emulation(snapshot: &Snapshot) -> Vec<Occurrence> {
     let fails = |nix: &&NixSnapshot| {
         nix.release.is_some_and(|release| release >= (2, 30)) || has_build_users(nix, snapshot.shell.is_root)

@@ -109,8 +109,8 @@ fn check_switched_off(snapshot: &Snapshot) -> Vec<Occurrence> {
 }
 
 /// One entry is disabled: the kernel skips it (`fs/binfmt_misc.c`, `search_binfmt_handler`; measured on 6.18). Our own
-/// are enabled unless `disable` turned them off, which the report has as a note. Another tool's entry may be disabled for a reason (update-binfmts has `--disable`), so it is
-/// reported only if nothing else runs its programs.
+/// are enabled unless `disable` turned them off, which the report has as a note. Another tool's entry may be disabled for
+/// a reason (update-binfmts has `--disable`), so it is reported only if nothing else runs its programs.
 fn check_disabled(snapshot: &Snapshot) -> Vec<Occurrence> {
     let disabled_entries = snapshot.table.entries().iter().filter(|entry| !entry.enabled);
     let occurrences = disabled_entries.filter_map(|entry| {

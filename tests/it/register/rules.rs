@@ -1,27 +1,18 @@
 //! Own rules: registered, started by the kernel, and undone.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::diagnose::situations::commands::paste;
-use crate::support::Tree;
+use crate::support::emulators::outside;
 use crate::support::runs::RULE;
-use crate::support::sandbox::SCRATCH;
 use crate::support::watcher::Watch;
+use crate::support::{LiarBehavior, Tree, liar};
 
 const FILE: &str = "etc/binfmt.d/zz-binfmt-nix-rule-greet.conf";
-
-/// Writes an executable file outside of the tree.
-fn outside(name: &str, content: &str) -> PathBuf {
-    let path = Path::new(SCRATCH).join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    path
-}
 
 /// What the kernel's start of a file prints.
 fn started(path: &Path) -> Option<String> {
@@ -32,7 +23,7 @@ fn started(path: &Path) -> Option<String> {
 fn a_rule_starts_its_files_until_it_is_unregistered() {
     let tree = Tree::new().with_interpreter();
     let fresh = tree.snapshot();
-    let file = outside("a.greet", "text");
+    let file = outside("a.greet", b"text");
     assert_eq!(started(&file), None);
     tree.run(&["register", "--rule", RULE, "--dry-run"]).exits(0).prints("would register   greet (flags F)");
     fresh.is_unchanged_in(&tree);
@@ -71,7 +62,7 @@ fn a_rule_starts_its_files_until_it_is_unregistered() {
 fn a_file_proves_a_rule() {
     let tree = Tree::new().with_interpreter();
     let fresh = tree.snapshot();
-    let file = outside("a.greet", "text");
+    let file = outside("a.greet", b"text");
     let file = file.to_str().unwrap();
     let done = tree.run(&["register", "--rule", RULE, "--test", file, "--json"]).exits(0).json();
     assert_eq!((&done["rules"][0]["tested"], &done["changed"]), (&json!(true), &json!(true)), "{done:#}");
@@ -100,7 +91,7 @@ fn rules_and_systems_share_a_registration() {
     let fresh = tree.snapshot();
     let file = outside(
         "rules.conf",
-        "# two rules\n:one:E::one::/usr/bin/interpreter:\n\n;no\n:two:M:1:\\x01two::/usr/bin/interpreter:F\n",
+        b"# two rules\n:one:E::one::/usr/bin/interpreter:\n\n;no\n:two:M:1:\\x01two::/usr/bin/interpreter:F\n",
     );
     tree.register_with("aarch64", &["--rule", file.to_str().unwrap()])
         .exits(0)
@@ -114,6 +105,22 @@ fn rules_and_systems_share_a_registration() {
     tree.run(&["register", "--rule", ":one:E::uno::/usr/bin/interpreter:"]).exits(0).prints("one: registered");
     assert_eq!(tree.entry_says("one", "extension "), ".uno");
     tree.run(&["unregister", "one", "two"]).exits(0);
+    fresh.is_restored_in(&tree);
+}
+
+/// A path with a colon needs another delimiter, also in the command that is proposed.
+#[sandboxed]
+fn the_repair_of_a_rule_with_another_delimiter_can_be_pasted() {
+    let tree = Tree::new().program("usr/bin/a:b", liar("hello", LiarBehavior::RightOutput));
+    let fresh = tree.snapshot();
+    let file = outside("a.greet", b"text");
+    tree.run(&["register", "--rule", ",greet,E,,greet,,/usr/bin/a:b,F"]).exits(0).prints("greet: registered");
+    tree.write_kernel("status", "-1");
+    for repair in [&tree.status()["rules"][0], &tree.run(&["doctor", "--json"]).exits(3).json()["findings"][0]] {
+        drop(paste(repair["repair"][0].as_str().unwrap()).exits(0));
+        assert_eq!(started(&file).as_deref(), Some("hello"));
+    }
+    tree.unregister("all").exits(0);
     fresh.is_restored_in(&tree);
 }
 
@@ -132,13 +139,13 @@ fn apply_has_exactly_the_rules_of_the_file() {
     let tree = Tree::new().with_interpreter();
     let fresh = tree.snapshot();
     tree.run(&["register", "--rule", ":old:E::old::/usr/bin/interpreter:"]).exits(0);
-    let greet = outside("a.greet", "text");
+    let greet = outside("a.greet", b"text");
     let rules = format!(
         "[[rule]]\nname = \"greet\"\nextension = \"greet\"\ninterpreter = \"/usr/bin/interpreter\"\nflags = \"F\"\ntest = \"{}\"\n\
          [[rule]]\nname = \"two\"\nmagic = '\\x01two'\nmask = '\\xff\\xff\\xff\\xff'\noffset = 1\ninterpreter = \"/usr/bin/interpreter\"\n",
         greet.display()
     );
-    let config = outside("config.toml", &format!("systems = []\n{rules}"));
+    let config = outside("config.toml", format!("systems = []\n{rules}").as_bytes());
     let apply = ["apply", "--config", config.to_str().unwrap()];
     let check = tree.run(&[&apply[..], &["--check"]].concat()).exits(3).prints("+rule greet").prints("-rule old");
     drop(check.prints("+entry two"));
@@ -159,11 +166,11 @@ fn apply_has_exactly_the_rules_of_the_file() {
     ] {
         let before = tree.snapshot();
         let text = format!("systems = []\n[[rule]]\nname = \"bad\"\ninterpreter = \"/usr/bin/interpreter\"\n{bad}\n");
-        drop(outside("config.toml", &text));
+        drop(outside("config.toml", text.as_bytes()));
         tree.run(&apply).exits(2).says("config.toml:").says(why);
         before.is_unchanged_in(&tree);
     }
-    drop(outside("config.toml", "systems = []\n"));
+    drop(outside("config.toml", b"systems = []\n"));
     tree.run(&apply).exits(0).prints("greet: unregistered");
     fresh.is_restored_in(&tree);
 }
