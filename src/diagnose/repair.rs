@@ -107,8 +107,12 @@ impl<'a> RepairFacts<'a> {
     }
 }
 
-/// Returns the command that registers an own rule again; none if its line cannot be typed.
-pub fn repair_rule(shell: &Shell, rule: &Rule) -> Vec<String> {
+/// Returns the command that registers an own rule again; none if its line cannot be typed. Without its interpreter, a rule
+/// is refused, so it is undone.
+pub fn repair_rule(shell: &Shell, rule: &Rule, has_interpreter: bool) -> Vec<String> {
+    if !has_interpreter {
+        return vec![shell.tool_command(format_args!("unregister {}", text_of_bytes(rule.name.as_bytes())))];
+    }
     let Ok(line) = rule.to_line() else { return Vec::new() };
     if !line.is_ascii() {
         return Vec::new();

@@ -25,6 +25,7 @@ use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
+use crate::register::own_rule;
 use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
@@ -169,7 +170,7 @@ pub enum RuleState {
     Missing,
 }
 
-fn gather_rules(facts: &Facts) -> Vec<RuleStatus> {
+fn gather_rules(host: &Host, facts: &Facts) -> Vec<RuleStatus> {
     let rules = facts.receipt.rules.iter().filter_map(|(name, own)| {
         let rule = own.rule()?;
         let state = match facts.own_rule_entry(name) {
@@ -178,7 +179,8 @@ fn gather_rules(facts: &Facts) -> Vec<RuleStatus> {
             None => RuleState::Missing,
         };
         let in_force = state == RuleState::Registered;
-        let repair = if in_force { Vec::new() } else { repair_rule(&facts.shell, &rule) };
+        let has_interpreter = host.has_mode(&own_rule::interpreter_path(&rule), 0o111);
+        let repair = if in_force { Vec::new() } else { repair_rule(&facts.shell, &rule, has_interpreter) };
         Some(RuleStatus {
             rule: name.clone(),
             state,
@@ -203,7 +205,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
     };
     StatusReport {
         version: 1,
-        rules: gather_rules(facts),
+        rules: gather_rules(host, facts),
         other_entries: list_other_entries(&facts.table, is_shown),
         systems,
         boot: BootStatus::gather(facts),

@@ -151,6 +151,10 @@ fn check_refused_lines(snapshot: &Snapshot) -> Vec<Occurrence> {
     let mut occurrences = Vec::new();
     let mut known_files: Vec<&Path> = Vec::new();
     for line in &snapshot.boot.refused {
+        // Other checks report an own rule that lost its interpreter, and the file belongs to this tool.
+        if snapshot.own_rules.keys().any(|name| paths::own_rule_file(name) == line.file) {
+            continue;
+        }
         let is_explained = match &line.reason {
             LineRefusal::UpdateBinfmts => known_files.contains(&line.file.as_path()),
             LineRefusal::Rule(error) => may_be_accepted_by_newer_kernel(snapshot, error),

@@ -168,7 +168,7 @@ fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
         if let Some(own) = own {
             rule.interpreter.clone_from(&own.interpreter);
             let occurrence = with_switch_off(snapshot, entry, "-1", Occurrence::general(what, why));
-            return Some(occurrence.with_repairs(repair_rule(&snapshot.shell, &rule)));
+            return Some(occurrence.with_repairs(repair_rule(&snapshot.shell, &rule, true)));
         }
         let line = shell_quote(&text_of_bytes(&rule.to_line().ok()?));
         let register = snapshot.shell.quote_path(&entry_path("register"));

@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub registered: BTreeMap<String, System>,
     /// The own rules of the user, with the logical paths of their interpreters, by name.
     pub own_rules: BTreeMap<String, Rule>,
+    /// The names of the own rules whose interpreter is missing or may not be executed.
+    pub rules_without_interpreter: BTreeSet<String>,
     /// The targets of the systems that `disable` turned off.
     pub disabled: BTreeSet<String>,
     /// The files of the entries' interpreters, by the path in the entry.
@@ -234,6 +236,7 @@ impl Default for Snapshot {
             registered: BTreeMap::new(),
             disabled: BTreeSet::new(),
             own_rules: BTreeMap::new(),
+            rules_without_interpreter: BTreeSet::new(),
             interpreters: BTreeMap::new(),
             starts: BTreeMap::new(),
             trials: BTreeMap::new(),

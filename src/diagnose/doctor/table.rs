@@ -7,6 +7,7 @@ use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{DIR, Table, entry_name};
 use crate::diagnose::repair::repair_rule;
 use crate::register::receipt::System;
+use crate::sanitize::text_of_bytes;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "no-module", urgency: Urgency::Broken, run: check_no_module },
@@ -157,9 +158,18 @@ fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn lost_rules(snapshot: &Snapshot) -> impl Iterator<Item = Occurrence> {
     let is_lost = |name: &String| !snapshot.table.find_entry(name).is_some_and(|e| e.enabled && snapshot.is_ours(e));
     snapshot.own_rules.iter().filter(move |(name, _)| is_lost(name)).map(|(name, rule)| {
-        let what = format!("the entry {name} of an own rule is gone or off");
-        let why = "the table was emptied, 0 was written to the entry, or nothing registered it again after a restart";
-        Occurrence::general(what, why).with_repairs(repair_rule(&snapshot.shell, rule))
+        let has_interpreter = !snapshot.rules_without_interpreter.contains(name);
+        let why = if has_interpreter {
+            "the table was emptied, 0 was written to the entry, or nothing registered it again after a restart".to_owned()
+        } else {
+            format!(
+                "its interpreter {} is missing or may not be executed: put it back and register the rule again, or undo the \
+                 rule",
+                text_of_bytes(&rule.interpreter)
+            )
+        };
+        Occurrence::general(format!("the entry {name} of an own rule is gone or off"), why)
+            .with_repairs(repair_rule(&snapshot.shell, rule, has_interpreter))
     })
 }
 

@@ -124,6 +124,33 @@ fn the_repair_of_a_rule_with_another_delimiter_can_be_pasted() {
     fresh.is_restored_in(&tree);
 }
 
+/// A rule without its interpreter would be refused, so the proposal is to undo it.
+#[sandboxed]
+fn a_rule_that_lost_its_interpreter_is_reported_and_undone() {
+    for (is_gone, id) in [(false, "other-interpreter-missing"), (true, "entry-gone")] {
+        let tree = Tree::new();
+        let fresh = tree.snapshot();
+        let tree = tree.program("usr/bin/lost", liar("hello", LiarBehavior::RightOutput));
+        tree.run(&["register", "--rule", ":greet:E::greet::/usr/bin/lost:F"]).exits(0);
+        tree.remove("usr/bin/lost");
+        if is_gone {
+            tree.write_kernel("greet", "-1");
+        }
+        let findings = tree.run(&["doctor", "--json"]).exits(3).json()["findings"].clone();
+        let [finding] = &findings.as_array().unwrap()[..] else { panic!("{findings:#}") };
+        assert_eq!(finding["id"], id, "{finding:#}");
+        assert!(finding.to_string().contains("/usr/bin/lost"), "{finding:#}");
+        let repair = finding["repair"][0].as_str().unwrap();
+        if is_gone {
+            assert_eq!(tree.status()["rules"][0]["repair"][0], repair);
+        }
+        drop(paste(repair).exits(0));
+        tree.run(&["doctor"]).exits(0);
+        fresh.is_restored_in(&tree);
+        tree.discard();
+    }
+}
+
 #[sandboxed]
 fn the_receipt_is_not_needed_to_undo_a_rule() {
     let tree = Tree::new().with_interpreter();

@@ -23,6 +23,7 @@ use crate::host::{self, Host};
 use crate::nix::program;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
+use crate::register::own_rule;
 
 /// Gathers all facts.
 pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
@@ -34,6 +35,7 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
     };
+    let own_rules = facts.receipt.parsed_rules();
     let mut snapshot = Snapshot {
         machine: facts.machine.clone(),
         kernel: facts.kernel,
@@ -49,7 +51,12 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         natives,
         own_entries: facts.our_entries().collect(),
         registered: facts.receipt.systems.clone().into_iter().filter(|(_, system)| !system.disabled).collect(),
-        own_rules: facts.receipt.parsed_rules(),
+        rules_without_interpreter: own_rules
+            .iter()
+            .filter(|(_, rule)| !host.has_mode(&own_rule::interpreter_path(rule), 0o111))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        own_rules,
         disabled: facts.receipt.systems.iter().filter(|(_, s)| s.disabled).map(|(target, _)| target.clone()).collect(),
         interpreters: BTreeMap::new(),
         starts: BTreeMap::new(),
