@@ -61,6 +61,46 @@ impl Entry {
     }
 }
 
+/// An entry of type `B`, which Linux 7.3 has with `CONFIG_BINFMT_MISC_BPF`: a BPF program decides which files it takes, and
+/// which interpreter they get. There is no pattern to compare.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BpfHandler {
+    /// Whether the entry is enabled
+    pub enabled: bool,
+    /// The name of the BPF program (`struct binfmt_misc_ops`)
+    pub program: Vec<u8>,
+    /// The interpreters that the program may choose, by name and path; empty if it names paths itself
+    pub interpreters: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl BpfHandler {
+    /// Parses the text as `bm_entry_show` of the kernel's `fs/binfmt_misc.c` writes it (read at Linux 7.3.4).
+    pub fn parse(text: &[u8]) -> Result<Self, RuleError> {
+        let fail = RuleError::EntryText("bpf");
+        let mut lines = text.strip_suffix(b"\nflags: \n").ok_or(fail.clone())?.split(|byte| *byte == b'\n');
+        let enabled = match lines.next() {
+            Some(b"enabled") => true,
+            Some(b"disabled") => false,
+            _ => return Err(fail),
+        };
+        let program = lines.next().and_then(|line| line.strip_prefix(b"bpf ")).ok_or(fail.clone())?.to_vec();
+        let mut interpreters: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for line in lines {
+            let pair = line.strip_prefix(b"bpf-interpreter ").and_then(|pair| {
+                let (name, path) = pair.split_at_checked(pair.iter().position(|byte| *byte == b' ')?)?;
+                Some((name.to_vec(), path.strip_prefix(b" ")?.to_vec()))
+            });
+            match (pair, interpreters.last_mut()) {
+                (Some(pair), _) => interpreters.push(pair),
+                // A line end in a path.
+                (None, Some((_, path))) => path.extend([b"\n", line].concat()),
+                (None, None) => return Err(fail),
+            }
+        }
+        Ok(Self { enabled, program, interpreters })
+    }
+}
+
 fn parse_recognition(text: &[u8]) -> Result<Recognition, RuleError> {
     if let Some(suffix) = text.strip_prefix(b"extension .") {
         let suffix = suffix.strip_suffix(b"\n").ok_or(RuleError::EntryText("extension"))?;
@@ -138,6 +178,30 @@ mod tests {
         let text = TEXT.replace("qemu-arm", "odd\nflags: F\nname");
         let entry = Entry::parse("odd", text.as_bytes()).unwrap();
         assert_eq!(entry.rule.interpreter, b"/usr/bin/odd\nflags: F\nname");
+    }
+
+    /// The texts of the kernel's `Documentation/admin-guide/binfmt-misc.rst` at Linux 7.3.4; Debian's kernel has no type B.
+    #[test]
+    fn an_entry_of_type_b_is_read() {
+        let text = b"enabled\nbpf my_handler\nbpf-interpreter aarch64 /usr/bin/qemu-aarch64\nbpf-interpreter arm /a b\nc\nflags: \n";
+        let handler = BpfHandler::parse(text).unwrap();
+        assert!(handler.enabled && handler.program == b"my_handler");
+        assert_eq!(handler.interpreters[0], (b"aarch64".to_vec(), b"/usr/bin/qemu-aarch64".to_vec()));
+        assert_eq!(handler.interpreters[1], (b"arm".to_vec(), b"/a b\nc".to_vec()));
+        let handler = BpfHandler::parse(b"disabled\nbpf x\nflags: \n").unwrap();
+        assert!(!handler.enabled && handler.interpreters.is_empty());
+        assert!(Entry::parse("a", text).is_err());
+        for other in [TEXT.as_bytes(), b"", b"enabled\nbpf x\nflags: F\n", b"enabled\nbpf x\nmore\nflags: \n"] {
+            assert!(BpfHandler::parse(other).is_err(), "{}", other.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn flags_of_linux_7_3_are_read() {
+        let text = "enabled\ninterpreter /i\nflags: OFT\nextension .x\n";
+        let entry = Entry::parse("a", text.as_bytes()).unwrap();
+        assert!(entry.rule.flags.transparent && entry.rule.flags.needs_linux_7_3());
+        assert_eq!(entry.to_text(), text.as_bytes());
     }
 
     #[test]

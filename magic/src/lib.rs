@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Sources, cited row by row and rule by rule: the kernel's `fs/binfmt_misc.c` and `lib/string_helpers.c`
-//! (read at Linux 5.17 and 6.x, measured on 6.18), QEMU's `scripts/qemu-binfmt-conf.sh` and
+//! (read at Linux 5.17, 6.x and 7.3.4, measured on 6.18 and 7.3.4), QEMU's `scripts/qemu-binfmt-conf.sh` and
 //! `linux-user/elfload.c` (10.0). The required features are from nixpkgs.
 
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed"))]
@@ -42,10 +42,10 @@ mod rule;
 mod table;
 
 pub use arch::{Arch, Bits, Endian};
-pub use entry::Entry;
+pub use entry::{BpfHandler, Entry};
 pub use features::required_feature;
 pub use flags::Flags;
-pub use line::{LINE_MAX, LINE_MIN};
+pub use line::{LINE_MAX, LINE_MIN, Syntax};
 pub use names::UnknownSystem;
 pub use pattern::{Difference, Pattern, WINDOW};
 pub use rule::{EntryName, NAME_MAX, Recognition, Rule, RuleError, extension};

@@ -13,21 +13,59 @@ pub const LINE_MIN: usize = 11;
 pub const LINE_MAX: usize = 1920;
 
 /// The kernel appends the delimiter eight times and then reads these bytes as flags, or as the final newline.
-const NO_DELIMITER: &[u8] = b"POCF\n";
+const NO_DELIMITER: &[u8] = b"TLDPOCF\n";
+
+/// What the lines of a kernel may contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Syntax {
+    /// Linux 4.8 to 7.2: the flags P, O, C and F
+    Linux4_8,
+    /// Linux 7.3: also T, L and D. The path of an interpreter with C or L must be absolute, unless F holds its file. Type B
+    /// is not read: its rules have no pattern.
+    Linux7_3,
+}
+
+impl Syntax {
+    /// The bytes that cannot separate fields.
+    fn no_delimiter(self) -> &'static [u8] {
+        match self {
+            Self::Linux4_8 => NO_DELIMITER.strip_prefix(b"TLD").unwrap_or(NO_DELIMITER),
+            Self::Linux7_3 => NO_DELIMITER,
+        }
+    }
+
+    fn check(self, rule: &Rule) -> Result<(), RuleError> {
+        let flags = rule.flags;
+        let newer = [(flags.transparent, b'T'), (flags.loader, b'L'), (flags.disabled, b'D')];
+        let newer = newer.into_iter().find_map(|(set, letter)| set.then_some(letter));
+        let is_opened_late = (flags.loader || flags.credentials) && !flags.fix_binary;
+        match (self, newer) {
+            (Self::Linux4_8, Some(letter)) => Err(RuleError::Flag(letter)),
+            (Self::Linux7_3, _) if is_opened_late && !rule.interpreter.starts_with(b"/") => Err(RuleError::Relative),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Rule {
-    /// Parses a line as the kernel does: it accepts exactly the lines that the kernel accepts, with the same meaning.
+    /// Parses a line as Linux 7.3 does. Its meaning is the same for every kernel that accepts it.
+    pub fn parse(line: &[u8]) -> Result<Self, RuleError> {
+        Self::parse_as(line, Syntax::Linux7_3)
+    }
+
+    /// Parses a line as a kernel does: it accepts exactly the lines that the kernel accepts, with the same meaning, except
+    /// those of type `B`.
     ///
     /// So the first byte, whatever it is, separates the fields; one newline may follow; a raw NUL byte cuts magic
     /// and mask off. Conditions of the machine are not checked: whether the name is in use, and, with flag
     /// `F`, whether the interpreter can be opened.
-    pub fn parse(line: &[u8]) -> Result<Self, RuleError> {
+    pub fn parse_as(line: &[u8], syntax: Syntax) -> Result<Self, RuleError> {
         let (&delimiter, rest) = match line.split_first() {
             Some(first) if (LINE_MIN..=LINE_MAX).contains(&line.len()) => first,
             _ => return Err(RuleError::LineLength(line.len())),
         };
         let mut fields = LineFields { delimiter, rest };
-        if NO_DELIMITER.contains(&fields.delimiter) {
+        if syntax.no_delimiter().contains(&fields.delimiter) {
             return Err(RuleError::Delimiter(fields.delimiter));
         }
         let name = EntryName::new(fields.text("name")?)?;
@@ -39,6 +77,7 @@ impl Rule {
         let interpreter = fields.text("interpreter")?.to_vec();
         let flags = Flags::parse(fields.rest.strip_suffix(b"\n").unwrap_or(fields.rest))?;
         let rule = Self { name, recognition, interpreter, flags };
+        syntax.check(&rule)?;
         rule.check_fields().map(|()| rule)
     }
 
@@ -49,6 +88,7 @@ impl Rule {
     /// backslash, the separator). The separator is a colon unless name or interpreter hold one.
     pub fn to_line(&self) -> Result<Vec<u8>, RuleError> {
         self.check_fields()?;
+        self.flags.check()?;
         let delimiter = self.delimiter().ok_or(RuleError::NoDelimiter)?;
         let full = self.line_with(delimiter, escape_all);
         let line = if full.len() > LINE_MAX { self.line_with(delimiter, |b| escape_some(b, delimiter)) } else { full };
@@ -250,6 +290,23 @@ mod tests {
     fn another_separator_is_taken_where_there_are_colons() {
         let rule = Rule::parse(b",a:b,M,,m,,/i:j,").unwrap();
         assert_eq!(rule.to_line().unwrap(), br",a:b,M,0,\x6d,,/i:j,");
+    }
+
+    #[test]
+    fn lines_of_linux_7_3_are_refused_by_older_kernels() {
+        for line in [":a:E::x::/i:T", ":a:E::x::/i:LF", ":a:E::x::/i:PD"] {
+            let rule = Rule::parse(line.as_bytes()).unwrap();
+            assert!(rule.flags.needs_linux_7_3());
+            assert!(matches!(
+                Rule::parse_as(line.as_bytes(), Syntax::Linux4_8),
+                Err(RuleError::Flag(b'T' | b'L' | b'D'))
+            ));
+        }
+        for (line, error) in [(":a:E::x::i:C", RuleError::Relative), ("TaTETTxTTiT", RuleError::Delimiter(b'T'))] {
+            assert!(Rule::parse_as(line.as_bytes(), Syntax::Linux4_8).is_ok(), "{line}");
+            assert_eq!(Rule::parse(line.as_bytes()), Err(error));
+        }
+        assert!(Rule::parse(b":a:E::x::i:CF").is_ok());
     }
 
     #[test]

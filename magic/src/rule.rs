@@ -68,7 +68,7 @@ pub fn extension(path: &[u8]) -> Option<&[u8]> {
     path.get(dot..)?.strip_prefix(b".")
 }
 
-/// The two types of rules that every kernel knows: `M` and `E`.
+/// The two types of rules that every kernel knows: `M` and `E`. [`BpfHandler`](crate::BpfHandler) describes entries of type `B`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Recognition {
     /// By the first bytes of the file
@@ -189,12 +189,22 @@ pub enum RuleError {
     /// The interpreter is empty or cannot be a path.
     #[error("the interpreter of the rule is empty or holds a NUL byte")]
     Interpreter,
-    /// A letter that is not a flag, or other text after the flags.
-    #[error("{:?} is not one of the flags P, O, C and F", char::from(*.0))]
+    /// A letter that is not a flag of that kernel, or other text after the flags.
+    #[error("{:?} is not one of the flags P, O, C and F{}", char::from(*.0), newer_flag(*.0))]
     Flag(u8),
+    /// Flags that exclude each other.
+    #[error("flag {0}")]
+    FlagPair(&'static str),
+    /// The kernel would look for the interpreter in the directory of the caller.
+    #[error("with flag C or L and without F the path of the interpreter must be absolute")]
+    Relative,
     /// Not the text that the kernel shows for an entry.
     #[error("the text of the entry has no proper {0:?} line")]
     EntryText(&'static str),
+}
+
+fn newer_flag(letter: u8) -> &'static str {
+    if b"TLD".contains(&letter) { "; Linux 7.3 has it" } else { "" }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use binfmt_magic::{Arch, Entry, EntryName, Pattern, Recognition, Rule};
+use binfmt_magic::{Arch, Entry, EntryName, Pattern, Recognition, Rule, Syntax};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -38,7 +38,7 @@ const ELOOP: i32 = 40;
 #[test]
 fn the_kernel_agrees() {
     if let Some(table) = env::var_os(TABLE) {
-        return in_the_namespace(&Table { mounted_on: table.into(), taken: Cell::new(0), refused: Cell::new(0) });
+        return in_the_namespace(&Table::new(table.into()));
     }
     let dir = env::temp_dir().join(format!("binfmt-magic-oracle-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
@@ -78,7 +78,11 @@ fn in_the_namespace(table: &Table) {
     let files = proptest::collection::vec(0..2_u8, 1..7);
     let matches = (strategies::small_patterns(), files);
     runner(300).run(&matches, |(pattern, file)| table.check_match(pattern, &file)).unwrap();
-    eprintln!("the kernel took {} lines and refused {}, as we do", table.taken.get(), table.refused.get());
+    let (taken, refused) = (table.taken.get(), table.refused.get());
+    eprintln!(
+        "the kernel, which has the syntax {:?}, took {taken} lines and refused {refused}, as we do",
+        table.syntax
+    );
 }
 
 fn runner(cases: u32) -> TestRunner {
@@ -157,6 +161,26 @@ const LINES: &[&[u8]] = &[
     b":a:M::b::int:P:",
     b":a:M::b::int:C",
     b":a:M::b::/bin/sh:F",
+    b":a:M::b::/int:T",
+    b":a:M::b::/int:TTO",
+    b":a:M::b::/int:TP",
+    b":a:M::b::/int:TC",
+    b":a:M::b::/int:L",
+    b":a:M::b::/bin/sh:LF",
+    b":a:M::b::/int:LT",
+    b":a:M::b::/int:LO",
+    b":a:M::b::/int:LC",
+    b":a:M::b::/int:LP",
+    b":a:M::b::/int:D",
+    b":a:M::b::/bin/sh:PFD",
+    b":a:M::b::int:D",
+    b":a:M::b::int:T",
+    b":a:M::b::int:L",
+    b":a:M::b::int:TC",
+    b":a:E::exe::int:CD",
+    b"TaTMTTbTT/intT",
+    b"LaLMLLbLL/intL",
+    b"DaDMDDbDD/intD",
     b"\0a\0M\0\0b\0\0int\0P",
     b"\0a\0M\0\0\\x00b\0\0int\0",
     b"xaxMxx\\x41xxinyxP",
@@ -186,6 +210,8 @@ fn lengths_and_delimiters(table: &Table) {
 /// The directory on which the namespace's table is mounted; empty between any two checks.
 struct Table {
     mounted_on: PathBuf,
+    /// What this kernel's lines may contain: it takes flag T, or it does not.
+    syntax: Syntax,
     taken: Cell<u32>,
     refused: Cell<u32>,
 }
@@ -193,10 +219,19 @@ struct Table {
 type Checked = Result<(), TestCaseError>;
 
 impl Table {
+    fn new(mounted_on: PathBuf) -> Self {
+        let mut table = Self { mounted_on, syntax: Syntax::Linux4_8, taken: Cell::new(0), refused: Cell::new(0) };
+        if table.register(b":newer:E::x::/int:T").is_ok() {
+            table.syntax = Syntax::Linux7_3;
+            table.clear();
+        }
+        table
+    }
+
     /// The kernel takes a line if and only if we do, and then shows the entry that we print.
     fn check_line(&self, line: &[u8]) -> Checked {
         let shown = line.escape_ascii();
-        match (Rule::parse(line), self.register(line)) {
+        match (Rule::parse_as(line, self.syntax), self.register(line)) {
             (Ok(rule), Ok(())) => self.check_entry(rule),
             // What it says of the interpreter is not about the line.
             (Ok(rule), Err(error)) => {
@@ -211,9 +246,16 @@ impl Table {
     /// What we print for a rule is that rule to the kernel.
     fn check_rule(&self, mut rule: Rule) -> Checked {
         rule.interpreter = if rule.flags.fix_binary { b"/bin/sh".into() } else { rule.interpreter };
-        if let Ok(line) = rule.to_line() {
-            self.register(&line).map_err(|error| TestCaseError::fail(format!("{}: {error}", line.escape_ascii())))?;
-            self.check_entry(rule)?;
+        match rule.to_line() {
+            Ok(line) if rule.flags.needs_linux_7_3() && self.syntax == Syntax::Linux4_8 => {
+                prop_assert!(self.register(&line).is_err(), "{}", line.escape_ascii());
+            }
+            Ok(line) => {
+                self.register(&line)
+                    .map_err(|error| TestCaseError::fail(format!("{}: {error}", line.escape_ascii())))?;
+                self.check_entry(rule)?;
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -221,9 +263,12 @@ impl Table {
     fn check_entry(&self, rule: Rule) -> Checked {
         let file = self.mounted_on.join(OsStr::from_bytes(rule.name.as_bytes()));
         let text = fs::read(&file).unwrap();
-        let entry = Entry { enabled: true, rule };
+        let entry =
+            Entry { enabled: !rule.flags.disabled, rule: Rule { flags: rule.flags.normalised(), ..rule.clone() } };
         prop_assert_eq!(text.escape_ascii().to_string(), entry.to_text().escape_ascii().to_string());
         prop_assert_eq!(Entry::parse(&entry.rule.name, &text), Ok(entry.clone()));
+        fs::write(&file, "1").unwrap();
+        prop_assert!(fs::read(&file).unwrap().starts_with(b"enabled\n"));
         fs::write(&file, "0").unwrap();
         let disabled = Entry { enabled: false, ..entry };
         prop_assert_eq!(Entry::parse(&disabled.rule.name, &fs::read(&file).unwrap()), Ok(disabled));

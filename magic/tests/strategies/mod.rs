@@ -1,7 +1,7 @@
 //! Random rules, and lines that are nearly rules.
 #![allow(dead_code, reason = "not every test that includes this file needs all of it")]
 
-use binfmt_magic::{EntryName, Pattern, Recognition, Rule, WINDOW};
+use binfmt_magic::{EntryName, Flags, Pattern, Recognition, Rule, WINDOW};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -12,11 +12,11 @@ pub(crate) fn rules() -> impl Strategy<Value = Rule> {
     let suffix = vec(1..=255_u8, 1..9).prop_filter("no path", |bytes| !bytes.contains(&b'/'));
     let recognition =
         prop_oneof![4 => patterns().prop_map(Recognition::Magic), 1 => suffix.prop_map(Recognition::Extension)];
-    (name, recognition, path, "[POCF]{0,4}").prop_map(|(name, recognition, interpreter, flags)| Rule {
-        name,
-        recognition,
-        interpreter,
-        flags: flags.parse().unwrap(),
+    let flags = "[POCFTLD]{0,4}".prop_filter_map("flags", |letters| letters.parse::<Flags>().ok());
+    (name, recognition, path, flags).prop_map(|(name, recognition, path, flags)| {
+        let is_opened_late = (flags.credentials || flags.loader) && !flags.fix_binary;
+        let interpreter = if is_opened_late { [b"/", path.as_slice()].concat() } else { path };
+        Rule { name, recognition, interpreter, flags }
     })
 }
 
@@ -60,6 +60,9 @@ pub(crate) fn near_lines() -> impl Strategy<Value = Vec<u8>> {
         "/bin/qemu",
         "PF",
         "C",
+        "T",
+        "L",
+        "D",
         ",",
     ];
     let free = vec(prop::sample::select(pieces.to_vec()), 8..24).prop_map(|pieces| pieces.concat().into_bytes());
@@ -71,7 +74,7 @@ pub(crate) fn near_lines() -> impl Strategy<Value = Vec<u8>> {
 
 /// The line of a rule in which one byte was changed, lost or added.
 pub(crate) fn damaged_lines() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop_oneof![prop::sample::select(b":\\x0aM\n\0,P".to_vec()), any::<u8>()];
+    let byte = prop_oneof![prop::sample::select(b":\\x0aM\n\0,PTLD".to_vec()), any::<u8>()];
     let line = rules().prop_filter_map("a line", |rule| rule.to_line().ok());
     (line, any::<prop::sample::Index>(), byte, 0..3).prop_map(|(mut line, at, byte, how)| {
         let at = at.index(line.len());
