@@ -23,7 +23,7 @@ pub struct Flags {
     /// `T`: the arguments and `/proc/PID/exe` stay those of the program. The interpreter gets the program as an open file
     /// only (`AT_EXECFD`), and has to be made for that; implies `O`, and excludes `P`.
     pub transparent: bool,
-    /// `L`: the kernel runs the program itself, with the interpreter in place of the loader that it names (`PT_INTERP`).
+    /// `L`: the kernel runs the program itself, with the interpreter instead of the loader that it names (`PT_INTERP`).
     /// Only `F` goes with it.
     pub loader: bool,
     /// `D`: the entry is registered disabled. The kernel does not store this flag.

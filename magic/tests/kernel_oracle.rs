@@ -232,7 +232,7 @@ impl Table {
     fn check_line(&self, line: &[u8]) -> Checked {
         let shown = line.escape_ascii();
         match (Rule::parse_as(line, self.syntax), self.register(line)) {
-            (Ok(rule), Ok(())) => self.check_entry(rule),
+            (Ok(rule), Ok(())) => self.check_entry(&rule),
             // What it says of the interpreter is not about the line.
             (Ok(rule), Err(error)) => {
                 prop_assert!(rule.flags.fix_binary && error.raw_os_error() != Some(EINVAL), "{shown}: {error}");
@@ -253,14 +253,14 @@ impl Table {
             Ok(line) => {
                 self.register(&line)
                     .map_err(|error| TestCaseError::fail(format!("{}: {error}", line.escape_ascii())))?;
-                self.check_entry(rule)?;
+                self.check_entry(&rule)?;
             }
             Err(_) => {}
         }
         Ok(())
     }
 
-    fn check_entry(&self, rule: Rule) -> Checked {
+    fn check_entry(&self, rule: &Rule) -> Checked {
         let file = self.mounted_on.join(OsStr::from_bytes(rule.name.as_bytes()));
         let text = fs::read(&file).unwrap();
         let entry =

@@ -11,12 +11,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule, RuleError};
+use binfmt_magic::{Arch, Rule, RuleError, Syntax};
 
 use crate::binfmt::boot_hook::HookState;
 use crate::binfmt::boot_reader::{ReaderProblem, find_reader_problem};
 use crate::binfmt::boot_sysctl::{SwitchOffLine, find_switch_off_lines};
 use crate::binfmt::init_system::InitSystem;
+use crate::binfmt::table::kernel_syntax;
 use crate::error::Result;
 use crate::host::{self, Host};
 use crate::paths::{self, BINFMT_D};
@@ -180,10 +181,11 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
 /// Reads the boot rules of binfmt.d and of update-binfmts.
 pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
+    let syntax = kernel_syntax(host);
     for path in host.list_conf_files(DIRS)? {
         let text = host.read_lossy(&path).unwrap_or_default();
         let is_debians = text.lines().any(is_update_binfmts_line);
-        for (number, line, parsed) in parse_lines(&text) {
+        for (number, line, parsed) in parse_lines(&text, syntax) {
             let file = path.clone();
             match parsed {
                 Ok(rule) => {
@@ -212,16 +214,19 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
 
 /// Parses the rules in a file of binfmt.d.
 pub fn parse_binfmt_d(text: &str) -> impl Iterator<Item = Rule> {
-    parse_lines(text).filter_map(|(_, _, parsed)| parsed.ok())
+    parse_lines(text, Syntax::Linux7_3).filter_map(|(_, _, parsed)| parsed.ok())
 }
 
 /// Parses the lines of a file of binfmt.d: number, text and rule. Lines that start with `#` or `;` are comments. The
 /// reader passes each other line to the kernel as it is, without the blanks around it (systemd `src/binfmt/binfmt.c`;
 /// compared with systemd-binfmt 252).
-pub fn parse_lines(text: &str) -> impl Iterator<Item = (usize, &str, std::result::Result<Rule, RuleError>)> {
+pub fn parse_lines(
+    text: &str,
+    syntax: Syntax,
+) -> impl Iterator<Item = (usize, &str, std::result::Result<Rule, RuleError>)> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
-    lines.map(|(number, line)| (number, line, Rule::parse(line.as_bytes())))
+    lines.map(move |(number, line)| (number, line, Rule::parse_as(line.as_bytes(), syntax)))
 }
 
 /// Whether a line is one of Debian's format files: `magic \\x7f…` (update-binfmts(8), "FORMAT FILES").

@@ -1,14 +1,15 @@
 //! The kernel's table: reads, adds and removes the entries of one binfmt_misc directory.
 //!
-//! All claims about the kernel were read in Linux's `fs/binfmt_misc.c` and measured on Linux 6.18. This module knows
-//! neither QEMU nor Nix nor receipts. It never writes to `status`: `-1` there deletes every entry.
+//! All claims about the kernel were read in Linux's `fs/binfmt_misc.c` and measured on Linux 6.18 and 7.3.4. This module
+//! knows neither QEMU nor Nix nor receipts. It never writes to `status`: `-1` there deletes every entry.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Entry, Rule};
+use binfmt_magic::{BpfHandler, Entry, Flags, Rule, Syntax};
 use nix::errno::Errno;
 
 use crate::binfmt::selinux::Selinux;
@@ -19,15 +20,19 @@ use crate::sanitize::{AsText as _, bytes_of, text_of_bytes};
 /// The mount point of the table on every Linux.
 pub const DIR: &str = "/proc/sys/fs/binfmt_misc";
 
+/// The limit on interpreters that entries hold open. Linux 7.3 has it, and it came with flags T, L and D.
+pub const INTERPRETER_LIMIT: &str = "/proc/sys/user/max_binfmt_misc_interpreters";
+
 /// The state of [`DIR`].
 #[derive(Debug, Clone)]
 pub enum Table {
-    /// A mounted table with its entries, newest first. The kernel tries and lists them in that order.
+    /// A mounted table with its entries, newest first. The kernel tries and lists them in that order. One difference
+    /// cannot be seen: Linux 7.3 tries an entry that was registered with flag D as new as its first activation.
     Mounted {
         /// the entries that could be parsed
         entries: Vec<Entry>,
-        /// the names of entries with flags or a type of a newer kernel
-        unsupported: Vec<String>,
+        /// the entries that have no pattern, or that only a newer kernel has
+        unsupported: Vec<UnsupportedEntry>,
         /// whether `status` is "enabled": the kernel uses the table
         enabled: bool,
     },
@@ -54,8 +59,8 @@ impl Table {
         }
     }
 
-    /// Returns the names of entries with flags or a type of a newer kernel.
-    pub fn unsupported_entries(&self) -> &[String] {
+    /// Returns the entries of type B, and those with flags or a type of a newer kernel.
+    pub fn unsupported_entries(&self) -> &[UnsupportedEntry] {
         match self {
             Self::Mounted { unsupported, .. } => unsupported,
             Self::NotMounted | Self::Offline => &[],
@@ -69,7 +74,7 @@ impl Table {
 
     /// Whether any entry has this name.
     pub fn has_entry(&self, name: &str) -> bool {
-        self.unsupported_entries().iter().any(|other| other == name) || self.find_entry(name).is_some()
+        self.unsupported_entries().iter().any(|other| other.name == name) || self.find_entry(name).is_some()
     }
 
     /// Whether `status` is "disabled" (0 was written to it): the kernel then ignores all entries of the table.
@@ -85,6 +90,28 @@ impl Table {
     /// Like [`Self::matching_entry`], but also compares the file's path with rules by extension.
     pub fn matching_entry_for_path(&self, path: &[u8], head: &[u8]) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.enabled && entry.rule.matches_file(path, head))
+    }
+}
+
+/// An entry whose files cannot be known from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsupportedEntry {
+    /// The name of the entry.
+    pub name: String,
+    /// What an entry of type B shows; `None` for an entry of a newer kernel.
+    pub handler: Option<BpfHandler>,
+}
+
+impl fmt::Display for UnsupportedEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        let Some(handler) = &self.handler else { return Ok(()) };
+        let state = if handler.enabled { "" } else { ", disabled" };
+        write!(f, " (type B{state}: the BPF program {} decides", text_of_bytes(&handler.program))?;
+        for (_, path) in &handler.interpreters {
+            write!(f, ", {}", text_of_bytes(path))?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -113,7 +140,9 @@ pub fn read_table(host: &Host) -> Result<Table> {
             Some(text) if name == "status" => enabled = text.trim_ascii() != b"disabled",
             Some(text) => match Entry::parse(name.as_encoded_bytes(), &text) {
                 Ok(entry) => entries.push(entry),
-                Err(_) => unsupported.push(name.as_text()),
+                Err(_) => {
+                    unsupported.push(UnsupportedEntry { name: name.as_text(), handler: BpfHandler::parse(&text).ok() });
+                }
             },
         }
     }
@@ -164,13 +193,29 @@ pub fn mount_error(host: &Host, errno: Errno) -> Error {
     Error::Unsupported { what, hint: hint.into() }
 }
 
-/// Registers a rule with one write, reads the entry, and compares both. If they differ, removes the entry again.
+/// Returns what lines the running kernel accepts. A tree below a root prefix may boot any kernel, so it gets the newest
+/// syntax.
+pub fn kernel_syntax(host: &Host) -> Syntax {
+    if !host.is_live() || host.exists(Path::new(INTERPRETER_LIMIT)) { Syntax::Linux7_3 } else { Syntax::Linux4_8 }
+}
+
+/// Registers a rule, reads the entry, and compares both. If they differ, removes the entry again.
+///
+/// Since Linux 7.3 an entry can be registered disabled (flag D), so it is enabled after the comparison. Older kernels
+/// reject that line, and get the rule as it is.
 pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
     let name = text_of_bytes(rule.name.as_bytes());
     let line = rule.to_line()?;
-    if let Err(e) = host.write_kernel_file(&entry_path("register"), &line) {
+    let register = |line: &[u8]| host.write_kernel_file(&entry_path("register"), line);
+    let staged = Rule { flags: Flags { disabled: true, ..rule.flags }, ..rule.clone() }.to_line();
+    let mut is_staged = staged.is_ok();
+    let mut written = staged.map_or_else(|_| register(&line), |staged| register(&staged));
+    if is_staged && written.as_ref().is_err_and(|e| e.raw_os_error() == Some(Errno::EINVAL as i32)) {
+        (is_staged, written) = (false, register(&line));
+    }
+    if let Err(e) = written {
         let line = text_of_bytes(&line);
-        let mut why = describe_refusal(&e);
+        let mut why = describe_refusal(&e, rule);
         if e.kind() == io::ErrorKind::PermissionDenied && Selinux::read(host).is_enforcing {
             why.push_str(", or SELinux forbids it");
         }
@@ -184,7 +229,16 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
         }
     };
     match Entry::parse(rule.name.as_bytes(), &text) {
-        Ok(entry) if entry.enabled && is_same_rule(&entry.rule, rule) => return Ok(()),
+        Ok(entry) if entry.enabled != is_staged && is_same_rule(&entry.rule, rule) => {
+            match if is_staged { switch_entry(host, rule, true) } else { Ok(true) } {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => {
+                    remove_entry(host, rule)?;
+                    return Err(error);
+                }
+            }
+        }
         _ => {}
     }
     // Another tool may have replaced the entry in the meantime.
@@ -258,7 +312,7 @@ pub fn describe_entry(entry: &Entry) -> String {
     format!("{}{state}", text_of_bytes(&line))
 }
 
-fn describe_refusal(e: &io::Error) -> String {
+fn describe_refusal(e: &io::Error, rule: &Rule) -> String {
     let meaning = match e.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EEXIST) => "an entry of that name already exists",
         Some(Errno::ENOENT) => "the interpreter's file does not exist",
@@ -266,6 +320,9 @@ fn describe_refusal(e: &io::Error) -> String {
             "the interpreter cannot be executed: its mode forbids it, or its file system is mounted noexec"
         }
         Some(Errno::ETXTBSY) => "the interpreter's file is open for writing",
+        Some(Errno::EINVAL) if rule.flags.needs_linux_7_3() => {
+            "the kernel rejects the line; flags T, L and D need Linux 7.3"
+        }
         Some(Errno::EINVAL) => "the kernel rejects the line; before Linux 4.8 there is no flag F",
         Some(Errno::EPERM) => "not permitted",
         _ => return e.to_string(),

@@ -42,12 +42,15 @@ pub fn list_other_entries(table: &Table, is_shown: impl Fn(&Entry) -> bool) -> V
         interpreter: text_of_bytes(&entry.rule.interpreter),
         takes: describe_systems(entry).unwrap_or_else(|| describe_files(&entry.rule)),
     };
-    let unsupported = table.unsupported_entries().iter().map(|name| OtherEntry {
-        name: name.clone(),
-        enabled: true,
+    let unsupported = table.unsupported_entries().iter().map(|entry| OtherEntry {
+        name: entry.name.clone(),
+        enabled: entry.handler.as_ref().is_none_or(|handler| handler.enabled),
         flags: String::new(),
         interpreter: "unknown".to_owned(),
-        takes: "files that this version does not know: it is an entry of a newer kernel".to_owned(),
+        takes: match &entry.handler {
+            Some(_) => format!("files that cannot be known from outside: {entry}"),
+            None => "files that this version does not know: it is an entry of a newer kernel".to_owned(),
+        },
     });
     table.entries().iter().filter(|entry| !is_shown(entry)).map(describe).chain(unsupported).collect()
 }

@@ -33,6 +33,12 @@ pub enum RuleRefusal {
     /// A boot file has one rule in each line.
     #[error("a line end in it cannot be written to a file of binfmt.d")]
     LineEnd,
+    /// The entry would have no effect.
+    #[error("with flag D its entry would be disabled")]
+    Disabled,
+    /// Only a file that runs shows that the interpreter is made for flag T.
+    #[error("with flag T it works only if its interpreter is made for that (AT_FLAGS_TRANSPARENT_INTERP)")]
+    Transparent,
     /// No bit is compared.
     #[error("it takes every file: its mask has no bit that is compared")]
     TakesEverything,
@@ -133,6 +139,8 @@ impl Failure for RefusedRuleError {
             match &self.why {
                 RuleRefusal::Name | RuleRefusal::All | RuleRefusal::SystemName(_) => "choose another name",
                 RuleRefusal::Relative(_) => "write the whole path of the interpreter",
+                RuleRefusal::Disabled => "leave out D",
+                RuleRefusal::Transparent => "name a file that shows it: --test FILE",
                 RuleRefusal::LineEnd => "use a shorter magic, which is written as \\xHH",
                 RuleRefusal::Interpreter { why: InterpreterProblem::InContainer, .. } => {
                     "install the interpreter on the machine itself"
@@ -174,6 +182,9 @@ pub fn check_text(rule: &Rule) -> Result<String> {
     if !path.is_absolute() {
         return Err(refuse(RuleRefusal::Relative(path.as_text())));
     }
+    if rule.flags.disabled {
+        return Err(refuse(RuleRefusal::Disabled));
+    }
     if rule.to_line()?.contains(&b'\n') {
         return Err(refuse(RuleRefusal::LineEnd));
     }
@@ -212,6 +223,15 @@ mod tests {
         for bad in ["", ".x", "-x", "a b", "a/b", "\u{e4}", "aarch64", "arm64", "qemu-arm", "binfmt-nix-arm", &long] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_would_be_disabled_is_refused() {
+        assert_eq!(
+            why(b":jar:E::jar::/usr/bin/java:D").as_deref(),
+            Some("refusing the rule jar: with flag D its entry would be disabled")
+        );
+        assert_eq!(why(b":jar:E::jar::/usr/bin/java:T"), None);
     }
 
     #[test]

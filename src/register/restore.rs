@@ -228,6 +228,7 @@ mod tests {
     use binfmt_magic::Entry;
 
     use super::*;
+    use crate::binfmt::table::UnsupportedEntry;
 
     fn parse(line: &str) -> Option<Rule> {
         Rule::parse(line.as_bytes()).ok()
@@ -246,7 +247,10 @@ mod tests {
         };
         let table = |rules: &[&Rule], unsupported: &[&str]| Table::Mounted {
             entries: rules.iter().map(|rule| Entry { enabled: true, rule: (*rule).clone() }).collect(),
-            unsupported: unsupported.iter().map(|name| (*name).to_owned()).collect(),
+            unsupported: unsupported
+                .iter()
+                .map(|name| UnsupportedEntry { name: (*name).to_owned(), handler: None })
+                .collect(),
             enabled: true,
         };
         assert_eq!(decide(&facts(true, true), &table(&[], &[])), RestoreAction::Register(rule.clone()));

@@ -97,7 +97,7 @@ fn print_entries(ui: &Ui, explanation: &Explanation, step: &ExecStep) {
         print_line(ui, format!("{:width$}  {:4}  {}", found.name, found.flags, entry_text(found, is_elf)).trim_end());
     }
     for name in &explanation.strange {
-        print_line(ui, &format!("{name}: an entry of a newer kernel; which files it matches is unknown"));
+        print_line(ui, &format!("{name}: an entry of type B or of a newer kernel; which files it matches is unknown"));
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) fn linking_text(linking: &Linking) -> String {
 pub(super) fn entry_text(entry: &EntryReport, is_elf: bool) -> String {
     let differs = entry.differs.as_ref().map(|found| mismatch_text(found, is_elf));
     match (entry.taken, entry.enabled, differs) {
+        (true, ..) if entry.flags.contains('L') => "replaces the loader that the program names, if it names one".into(),
         (true, ..) => "handles it".into(),
         (false, true, None) => "matches, but is not used".into(),
         (false, false, None) => "matches, but is disabled".into(),

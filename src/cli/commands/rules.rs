@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, Rule, Syntax};
 
 use crate::binfmt::boot;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ fn read_rules(path: &Path, rules: &mut BTreeMap<String, Rule>) -> Result<()> {
         return Err(Error::Usage(format!("--rule {shown}: it is not UTF-8 text")));
     };
     let before = rules.len();
-    for (number, _, parsed) in boot::parse_lines(&text) {
+    for (number, _, parsed) in boot::parse_lines(&text, Syntax::Linux7_3) {
         let rule = parsed.map_err(|e| Error::Usage(format!("--rule {shown}: line {number}: {e}")))?;
         add_rule(rules, rule)?;
     }

@@ -29,7 +29,7 @@ pub(super) struct RuleTable {
     extension: Option<String>,
     /// Absolute path of the interpreter: a program of this machine that only root can change.
     interpreter: String,
-    /// Flags of the entry: letters of P, O, C and F; the default is none.
+    /// Flags of the entry: letters of P, O, C and F, and on Linux 7.3 of T and L; the default is none.
     flags: Option<String>,
     /// Absolute path of a file that is run to prove the rule.
     test: Option<String>,

@@ -178,9 +178,9 @@ fn check_refused_lines(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences
 }
 
-/// Linux 7.3 has the flags T, L and D and the type B (facts of the kernel, merged documentation).
+/// Linux 7.3 has the type B, if it was built with `CONFIG_BINFMT_MISC_BPF`.
 fn may_be_accepted_by_newer_kernel(snapshot: &Snapshot, error: &RuleError) -> bool {
-    snapshot.kernel >= (7, 3) && matches!(error, RuleError::Flag(b'T' | b'L' | b'D') | RuleError::Type)
+    snapshot.kernel >= (7, 3) && *error == RuleError::Type
 }
 
 /// Two files have different rules with one name. The reader deletes the entry of that name before it registers the later

@@ -127,15 +127,49 @@ impl<'a> ExecveWalk<'a> {
             taken_by: Handler::Unhandled,
             interpreter: None,
         };
-        let (step, next) = if let Some(entry) = entries::matching_entry(&self.machine.table, path, &file.head) {
-            self.handle_with_entry(entry, step)
-        } else if let Some(line) = line {
-            self.handle_as_script(line, step)
-        } else {
-            self.handle_as_elf(file, step)
+        let entry = entries::matching_entry(&self.machine.table, path, &file.head);
+        let (step, next) = match (entry, line) {
+            (Some(entry), line) if entry.rule.flags.loader => self.handle_with_loader(entry, line, file, step),
+            (Some(entry), _) => self.handle_with_entry(entry, step),
+            (None, Some(line)) => self.handle_as_script(line, step),
+            (None, None) => self.handle_as_elf(file, step),
         };
         self.steps.push(step);
         next
+    }
+
+    /// An entry with flag L gives another loader to a native program, and no other entry is tried. The kernel opens that
+    /// loader first; for a script and a static program it has no effect (Linux 7.3 `load_misc_binary`).
+    fn handle_with_loader(
+        &self,
+        entry: &Entry,
+        line: Option<Result<ScriptLine, InvalidScriptLine>>,
+        file: &OpenedFile,
+        step: ExecStep,
+    ) -> (ExecStep, NextFile) {
+        let (path, name, flags) = (&entry.rule.interpreter, entry_name(entry), entry.rule.flags);
+        let opened = if flags.fix_binary { (self.held)(path) } else { (self.lookup)(path) };
+        let taken_by = Handler::Entry { name: name.clone() };
+        let interpreter = Some(self.interpreter_report(path, &opened, Some(flags.to_string()), flags.fix_binary));
+        let obstacle = opened.map_or_else(Some, |opened| opened.obstacle).filter(|_| !flags.fix_binary);
+        if let Some(obstacle) = obstacle {
+            return (ExecStep { taken_by, interpreter, ..step }, NextFile::End(failed_end(path, &obstacle)));
+        }
+        if let Some(line) = line {
+            return self.handle_as_script(line, step);
+        }
+        let end = match loader::try_loaders(&self.machine.loaders, file, self.lookup) {
+            LoadResult::WrongFormat(_) => WalkEnd::Fails(
+                Errno::ENOEXEC,
+                format!("entry {name} has flag L, which only gives another loader to programs of this machine"),
+            ),
+            _ if matches!(step.elf, Some(Elf { linking: Some(Linking::Dynamic { .. }), .. })) => {
+                let path = text_of_bytes(path);
+                WalkEnd::Unknown(format!("entry {name} replaces its loader by {path} (flag L), which need not fit"))
+            }
+            _ => return self.handle_as_elf(file, step),
+        };
+        (ExecStep { taken_by, interpreter, ..step }, NextFile::End(end))
     }
 
     fn handle_with_entry(&mut self, entry: &Entry, step: ExecStep) -> (ExecStep, NextFile) {
@@ -196,9 +230,9 @@ impl<'a> ExecveWalk<'a> {
                 [] => (Handler::Unhandled, WalkEnd::Fails(Errno::ENOEXEC, self.unhandled_reason(why, &step))),
                 names => {
                     let why = format!(
-                        "{}, unless one of these entries of a newer kernel does: {}",
+                        "{}, unless one of these entries does, whose files cannot be known: {}",
                         self.unhandled_reason(why, &step),
-                        names.join(", ")
+                        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
                     );
                     (Handler::Unhandled, WalkEnd::Unknown(why))
                 }
@@ -306,7 +340,7 @@ impl<'a> ExecveWalk<'a> {
             why,
             table: table_state(&self.machine.table),
             in_user_namespace: self.machine.in_user_namespace,
-            strange: self.machine.table.unsupported_entries().to_vec(),
+            strange: self.machine.table.unsupported_entries().iter().map(|entry| entry.name.clone()).collect(),
             steps: self.steps,
             repairs: Vec::new(),
             without_root: None,
@@ -341,6 +375,14 @@ impl<'a> ExecveWalk<'a> {
                 step.elf.as_ref().and_then(|elf| elf.os).map(|os| format!(" of {}", os.name())).unwrap_or_default();
             let why = format!("{interpreter} starts, but does not find the program's loader {loader}{os}");
             return (ExecVerdict::LoaderMissing, None, why);
+        }
+        if step.interpreter.as_ref().and_then(|interpreter| interpreter.flags.as_ref()).is_some_and(|f| f.contains('T'))
+        {
+            let why = format!(
+                "entry {name} starts {interpreter} with flag T, for which an interpreter must be made \
+                 (AT_FLAGS_TRANSPARENT_INTERP); whether this one is cannot be seen"
+            );
+            return (ExecVerdict::Unknown, None, why);
         }
         let verdict = if self.is_foreign(step) { ExecVerdict::Emulated } else { ExecVerdict::Interpreted };
         (verdict, None, format!("entry {name} runs it with {interpreter}"))

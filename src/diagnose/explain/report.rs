@@ -30,7 +30,7 @@ pub struct Explanation {
     pub table: TableState,
     /// Whether the table is that of a user namespace instead of the machine's.
     pub in_user_namespace: bool,
-    /// Entries with flags or a type of a newer kernel: the files that they match are unknown.
+    /// Entries of type B, and of a newer kernel: the files that they match are unknown.
     pub strange: Vec<String>,
     /// The file, then each interpreter that the kernel reads because of the one before.
     pub steps: Vec<ExecStep>,

@@ -132,7 +132,8 @@ mod tests {
 
     use super::*;
     use crate::binfmt::table::Table;
-    use crate::diagnose::explain::OpenedFile;
+    use crate::diagnose::explain::execve::explain_exec;
+    use crate::diagnose::explain::{ExecVerdict, OpenedFile};
     use binfmt_magic::{Arch, Rule};
 
     const SCRIPT: &[u8] = b"#!/bin/sh\nexec /q \"$@\"\n";
@@ -204,6 +205,47 @@ mod tests {
         let why = start(&[("/i", foreign)], "F").here;
         assert!(why.failure().is_some_and(|why| why.starts_with("cannot be executed: this x86_64 machine")), "{why:?}");
         assert_eq!(start(&[], "").here.failure(), Some("does not exist"));
+    }
+
+    /// What execve(2) does with `/p`, which the entry `:x:E::p::/i:FLAGS` takes.
+    fn verdict(flags: &str, program: &[u8], interpreter: Option<&[u8]>) -> (ExecVerdict, String) {
+        let rule = Rule::parse(format!(":x:E::p::/i:{flags}").as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+        let older = Rule::parse(b":y:E::p::/bin/sh:PF").unwrap_or_else(|e| panic!("{e}"));
+        let entries = [rule, older].map(|rule| Entry { enabled: true, rule }).to_vec();
+        let machine = MachineFacts::with_all_loaders(
+            "x86_64",
+            Table::Mounted { entries, unsupported: Vec::new(), enabled: true },
+        );
+        let lookup = |path: &[u8]| -> Result<OpenedFile, AccessProblem> {
+            match (path, interpreter) {
+                (b"/f.p", _) => Ok(opened(program)),
+                (b"/i", Some(interpreter)) => Ok(opened(interpreter)),
+                (b"/bin/sh", _) => Ok(opened(native())),
+                _ => no_file(path),
+            }
+        };
+        let explanation = explain_exec(b"/f.p", &machine, &lookup);
+        (explanation.verdict, explanation.why)
+    }
+
+    /// As measured on Linux 7.3.4.
+    #[test]
+    fn flag_l_runs_no_foreign_program_and_hides_older_entries() {
+        let foreign = Arch::by_target("aarch64").and_then(Arch::probe).unwrap_or_default();
+        let (end, why) = verdict("L", foreign, Some(native()));
+        assert!(end == ExecVerdict::Refused && why.contains("entry x has flag L"), "{end:?} {why}");
+        for unaffected in [native(), b"#!/bin/sh\n".as_slice()] {
+            assert_eq!(verdict("L", unaffected, Some(native())).0, ExecVerdict::Native);
+        }
+        let (end, why) = verdict("L", native(), None);
+        assert!(end == ExecVerdict::Refused && why.contains("its interpreter /i does not exist"), "{end:?} {why}");
+    }
+
+    #[test]
+    fn flag_t_needs_an_interpreter_that_is_made_for_it() {
+        let foreign = Arch::by_target("aarch64").and_then(Arch::probe).unwrap_or_default();
+        let (end, why) = verdict("TF", foreign, Some(native()));
+        assert!(end == ExecVerdict::Unknown && why.contains("flag T"), "{end:?} {why}");
     }
 
     #[test]

@@ -51,9 +51,10 @@ impl VerifyContext<'_> {
     /// Returns the cause for a program that was started directly.
     pub fn direct_cause(&self, result: &ProbeResult) -> Cause {
         let why = match result {
-            ProbeResult::Refused(e) => self.exec_error_text(e),
+            ProbeResult::Refused(e) => self.loader_text().unwrap_or_else(|| self.exec_error_text(e)),
             ProbeResult::JitRefused(why) => self.jit_refusal_text(why),
-            ProbeResult::Failed(why) | ProbeResult::NotRun(why) => why.clone(),
+            ProbeResult::Failed(why) => self.transparent_text(why).unwrap_or_else(|| why.clone()),
+            ProbeResult::NotRun(why) => why.clone(),
             ProbeResult::Ran(_) => String::new(),
         };
         self.inactive_cause().unwrap_or_else(|| Cause { why, repair: self.repair_commands(result) })
@@ -121,6 +122,23 @@ impl VerifyContext<'_> {
                  5.12 and later do"
             )
         })
+    }
+
+    /// Describes an entry with flag L, which runs no program of another machine, and hides the entries below it (measured
+    /// on Linux 7.3.4).
+    fn loader_text(&self) -> Option<String> {
+        let entry = self.entry.filter(|entry| entry.rule.flags.loader)?;
+        Some(format!(
+            "{} has flag L, which only gives another loader to programs of this machine, and hides the entries below it",
+            entry_name(entry)
+        ))
+    }
+
+    /// Describes an entry with flag T, for which no QEMU is made: 10.0.13 takes the arguments of the program for its own
+    /// (measured on Linux 7.3.4).
+    fn transparent_text(&self, message: &str) -> Option<String> {
+        let entry = self.entry.filter(|entry| entry.rule.flags.transparent)?;
+        Some(format!("{} has flag T, for which its interpreter has to be made: {message}", entry_name(entry)))
     }
 
     /// Describes the cause of an error of execve(2).

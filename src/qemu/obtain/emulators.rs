@@ -85,6 +85,7 @@ impl Emulator {
                 open_binary: credentials,
                 credentials,
                 fix_binary: true,
+                ..Flags::default()
             },
         })
     }

@@ -183,6 +183,7 @@ fn choose_flags(request: &RegisterRequest, facts: &Facts, qemu: QemuVersion) -> 
         open_binary: request.credentials,
         credentials: request.credentials,
         fix_binary: true,
+        ..Flags::default()
     }
 }
 

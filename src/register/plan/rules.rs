@@ -30,7 +30,9 @@ fn plan_rule(
     groups: &mut StepGroups,
 ) -> Result<()> {
     let Some(found) = facts.rules.get(name) else { return Ok(()) };
-    check_rule(name, rule, found)?;
+    let line = text_of_bytes(&rule.to_line()?);
+    let known = facts.receipt.rules.get(name).filter(|known| known.line == line);
+    check_rule(name, rule, found, known.is_some_and(|known| known.tested))?;
     check_name_is_free(facts, name)?;
     let path = own_rule::interpreter_path(rule);
     let subject = Subject::Rule(name.clone());
@@ -57,8 +59,7 @@ fn plan_rule(
     if !already {
         groups.notes.extend(describe_risks(name, rule, found));
     }
-    let line = text_of_bytes(&rule.to_line()?);
-    let known = facts.receipt.rules.get(name).filter(|known| is_registered && known.line == line);
+    let known = known.filter(|_| is_registered);
     let tested = known.is_some_and(|known| known.tested);
     let already = already && known.is_some();
     groups.rules.push(RulePlan { name: name.clone(), rule: Some(OwnRule { line, tested }), already });
@@ -66,13 +67,14 @@ fn plan_rule(
 }
 
 /// Refuses a rule that would harm the machine, or that could not work.
-fn check_rule(name: &str, rule: &Rule, found: &RuleFacts) -> Result<()> {
+fn check_rule(name: &str, rule: &Rule, found: &RuleFacts, is_tested: bool) -> Result<()> {
     let path = || own_rule::interpreter_path(rule).as_text();
     let why = match found {
         RuleFacts { takes_native: Some(what), .. } => RuleRefusal::TakesNative(what.clone()),
         RuleFacts { takes_setuid: Some(program), .. } => RuleRefusal::TakesSetuid(program.clone()),
         RuleFacts { interpreter: Err(why), .. } => RuleRefusal::Interpreter { path: path(), why: why.clone() },
         RuleFacts { takes_interpreter: true, .. } => RuleRefusal::TakesInterpreter(path()),
+        RuleFacts { tests, .. } if rule.flags.transparent && tests.is_empty() && !is_tested => RuleRefusal::Transparent,
         RuleFacts { .. } => return Ok(()),
     };
     Err(refusal(name, why))

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use binfmt_nix::binfmt::table::INTERPRETER_LIMIT;
+
 use crate::support::Tree;
 use crate::support::runs::RULE;
 use crate::support::sandbox::SCRATCH;
@@ -10,13 +12,16 @@ use crate::support::table::probe;
 use crate::support::tree::ROOT;
 
 /// Each rule, its exit status, and a part of its error.
-const REFUSED: [(&str, i32, &str); 20] = [
+const REFUSED: [(&str, i32, &str); 23] = [
     (":a/b:E::x::/usr/bin/interpreter:", 2, "cannot be a file's name"),
     (":a:M::xy:x:/usr/bin/interpreter:", 2, "magic of the rule has 2 bytes, its mask 1"),
     (":a:M:255:xy::/usr/bin/interpreter:", 2, "2 bytes at offset 255 are not within the first 256 bytes"),
     (":a:M:256:x::/usr/bin/interpreter:", 2, "256"),
     (":a:X::x::/usr/bin/interpreter:", 2, "type M or E"),
     (":a:E::x::/usr/bin/interpreter:Z", 2, "not one of the flags"),
+    (":a:E::x::/usr/bin/interpreter:TP", 2, "flag T excludes P"),
+    (":a:E::x::/usr/bin/interpreter:FD", 1, "with flag D its entry would be disabled"),
+    (":a:E::x::/usr/bin/interpreter:TF", 1, "with flag T it works only if its interpreter is made for that"),
     (":a:E::x::usr/bin/interpreter:", 1, "is not absolute"),
     (":a b:E::x::/usr/bin/interpreter:", 1, "its name may have letters"),
     (":aarch64:E::x::/usr/bin/interpreter:", 1, "belongs to the system aarch64"),
@@ -73,6 +78,21 @@ fn refused_rules_change_nothing() {
     tree.run(&["register", "--rule", RULE, "--rule", RULE]).exits(2).says("two rules have the name greet");
     tree.run(&["register", "--rule", "/nowhere"]).exits(1).says("/nowhere");
     before.is_unchanged_in(&tree);
+}
+
+/// Linux 7.3 has flag L. Older kernels refuse it, and nothing remains.
+#[sandboxed]
+fn flag_l_depends_on_the_kernel() {
+    let tree = tree();
+    let before = tree.snapshot();
+    let done = tree.run(&["register", "--rule", ":a:E::x::/usr/bin/interpreter:L"]);
+    if Path::new(INTERPRETER_LIMIT).exists() {
+        done.exits(0).prints("a: registered");
+        tree.run(&["unregister", "a"]).exits(0);
+    } else {
+        done.exits(1).says("flags T, L and D need Linux 7.3").says("undone");
+    }
+    before.is_restored_in(&tree);
 }
 
 #[sandboxed]
