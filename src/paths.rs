@@ -75,9 +75,11 @@ pub fn own_rule_file(name: &str) -> PathBuf {
 pub const OWN_RULE_PREFIX: &str = "zz-binfmt-nix-rule-";
 
 /// Returns the names that a system's entry may have in the kernel's table. The second is used to take precedence over
-/// another tool's entry that has the first.
-pub fn entry_names(arch: &Arch) -> [String; 2] {
-    [emulator_name(arch), format!("binfmt-nix-{}", arch.target)]
+/// another tool's entry that has the first. During an upgrade, an entry with one of the names after the first stands in for
+/// the one that is replaced.
+pub fn entry_names(arch: &Arch) -> [String; 4] {
+    let second = format!("binfmt-nix-{}", arch.target);
+    [emulator_name(arch), second.clone(), format!("{second}-2"), format!("{second}-3")]
 }
 
 /// Returns the directories that hold the tool's files.

@@ -221,6 +221,10 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let rules = &facts.receipt.rules;
     let is_needed = |record: &Record| match (&record.target, &record.made) {
         _ if record.rule.is_some() => record.rule.as_ref().is_some_and(|name| rules.contains_key(name)),
+        // An upgrade was interrupted while this entry stood in for another one.
+        (Some(target), Artifact::Entry { name, .. }) => {
+            systems.get(target).is_some_and(|system| system.adopted || system.entry == *name)
+        }
         (Some(target), _) => systems.contains_key(target),
         (None, Artifact::Include { .. }) => systems.values().any(System::is_in_nix_conf),
         (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => {

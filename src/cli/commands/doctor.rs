@@ -183,7 +183,7 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
     let file = paths::boot_rule(arch);
     let boot_flags = facts.boot.rules.iter().find(|boot| boot.file == file).map(|boot| boot.rule.flags);
     let flags = facts.our_entry(arch).map(|entry| entry.rule.flags).or(boot_flags);
-    let [_, second] = paths::entry_names(arch);
+    let [_, second, ..] = paths::entry_names(arch);
     RegisterRequest {
         systems: vec![arch],
         rules: BTreeMap::new(),

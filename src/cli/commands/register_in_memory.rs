@@ -105,7 +105,8 @@ impl InMemoryRegistrar<'_> {
                 let step = Step::AddEntry {
                     subject: Subject::System(emulator.arch),
                     rule: rule.clone(),
-                    replaces: replaces.clone(),
+                    replaces: replaces.iter().cloned().collect(),
+                    stand_in: None,
                 };
                 ui.print_step(step.verb(), &step);
                 rules.push(InMemoryEntry { arch: emulator.arch, file, rule, replaces });

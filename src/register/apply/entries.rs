@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, EntryName, Rule};
 
 use super::Apply;
 use crate::binfmt::access;
@@ -73,24 +73,71 @@ impl Apply<'_> {
         )
     }
 
-    /// Registers a rule, after checking that it cannot brick the machine, and runs a program to prove that it works. The
-    /// current entry of the same name is removed at the last moment: until the new entry exists, programs of the system do
-    /// not run, and another tool could register the name.
-    pub(super) fn add_entry(&mut self, subject: &Subject, rule: &Rule, replaces: Option<&Rule>) -> Result<()> {
+    /// Registers a rule, after checking that it cannot brick the machine, and runs a program to prove that it works.
+    ///
+    /// A current entry of the same name leaves no gap: the rule is first registered above it under another name
+    /// (`stand_in`), because the kernel uses the newest entry. Without such a name, which own rules do not have, the current
+    /// entry is removed at the last moment.
+    pub(super) fn add_entry(
+        &mut self,
+        subject: &Subject,
+        rule: &Rule,
+        replaces: &[Rule],
+        stand_in: Option<&EntryName>,
+    ) -> Result<()> {
         access::check_writable(self.host)?;
         let interpreter = self.open_interpreter(subject, rule)?;
-        let name = text_of_bytes(rule.name.as_bytes());
-        let line = text_of_bytes(&rule.to_line()?);
-        let artifact = Artifact::Entry { name: name.clone(), line };
-        self.record_started(artifact.clone(), Some(subject))?;
-        if let Some(old) = replaces {
-            self.push_undo(Undo::AddEntry(old.clone()));
-            table::remove_entry(self.host, old)?;
+        let stand_in = stand_in.map(|name| Rule { name: name.clone(), ..rule.clone() });
+        if let Some(above) = &stand_in {
+            self.put_entry(subject, above, &interpreter, Undo::RemoveStandIn)?;
         }
+        let (before, after): (Vec<_>, Vec<_>) =
+            replaces.iter().partition(|old| stand_in.is_some() || old.name == rule.name);
+        for old in before {
+            self.withdraw_entry(old, Undo::AddEntry)?;
+        }
+        self.put_entry(subject, rule, &interpreter, Undo::RemoveEntry)?;
+        for old in after {
+            self.withdraw_entry(old, Undo::AddEntry)?;
+        }
+        if let Some(above) = &stand_in {
+            self.withdraw_entry(above, Undo::AddStandIn)?;
+        }
+        self.save_receipt()
+    }
+
+    /// Adds an entry and proves it. An entry that fails is removed at once, before anything else is undone.
+    fn put_entry(
+        &mut self,
+        subject: &Subject,
+        rule: &Rule,
+        interpreter: &InstalledEmulator,
+        undo: fn(Rule) -> Undo,
+    ) -> Result<()> {
+        let line = text_of_bytes(&rule.to_line()?);
+        let artifact = Artifact::Entry { name: text_of_bytes(rule.name.as_bytes()), line };
+        self.record_started(artifact.clone(), Some(subject))?;
         table::add_entry(self.host, rule)?;
-        self.push_undo(Undo::RemoveEntry(rule.clone()));
-        self.record_done(artifact)?;
-        self.prove_entry(subject, rule, &interpreter)
+        self.push_undo(undo(rule.clone()));
+        self.note_done(artifact);
+        let proof = self.prove_entry(subject, rule, interpreter);
+        if proof.is_err() {
+            table::remove_entry(self.host, rule)?;
+        }
+        proof
+    }
+
+    /// Removes an entry with this rule and its record, unless another entry of the same name has replaced it.
+    fn withdraw_entry(&mut self, rule: &Rule, undo: fn(Rule) -> Undo) -> Result<()> {
+        if !table::remove_entry(self.host, rule)? {
+            return Ok(());
+        }
+        let name = text_of_bytes(rule.name.as_bytes());
+        self.note_removed(
+            undo(rule.clone()),
+            |artifact| matches!(artifact, Artifact::Entry { name: recorded, .. } if *recorded == name),
+        );
+        Ok(())
     }
 
     /// Opens the interpreter of a rule with every check of its path, and checks that the rule cannot brick the machine.

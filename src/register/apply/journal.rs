@@ -63,21 +63,32 @@ impl Apply<'_> {
 
     /// Records that an artifact was made, in its final form. An older record of the same object is dropped.
     pub(super) fn record_done(&mut self, made: Artifact) -> Result<()> {
-        let Some(mut record) = self.receipt.records.pop() else {
-            return Ok(());
-        };
-        record.state = Stage::Done;
-        self.receipt.records.retain(|other| !other.made.is_same_object(&made));
-        record.made = made;
-        self.receipt.records.push(record);
+        self.note_done(made);
         self.save_receipt()
+    }
+
+    /// Like [`Self::record_done`], but leaves the writing to the next step: until then, the record on disk says that the
+    /// artifact may exist.
+    pub(super) fn note_done(&mut self, made: Artifact) {
+        if let Some(mut record) = self.receipt.records.pop() {
+            record.state = Stage::Done;
+            self.receipt.records.retain(|other| !other.made.is_same_object(&made));
+            record.made = made;
+            self.receipt.records.push(record);
+        }
     }
 
     /// Drops the records of an artifact that was removed, and adds the action that restores it.
     pub(super) fn record_removed(&mut self, undo: Undo, is_removed: impl Fn(&Artifact) -> bool) -> Result<()> {
+        self.note_removed(undo, is_removed);
+        self.save_receipt()
+    }
+
+    /// Like [`Self::record_removed`], but leaves the writing to the next step: the record on disk of a missing artifact is
+    /// ignored.
+    pub(super) fn note_removed(&mut self, undo: Undo, is_removed: impl Fn(&Artifact) -> bool) {
         self.undo_list.push((undo, self.receipt.records.clone()));
         self.receipt.records.retain(|record| !is_removed(&record.made));
-        self.save_receipt()
     }
 
     /// Records which systems are registered now.

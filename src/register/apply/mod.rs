@@ -174,7 +174,9 @@ impl<'a> Apply<'a> {
             Step::ListBootScripts(program) => self.list_boot_scripts(program),
             Step::MountTable => self.mount_table(),
             Step::RemoveEntry(name) => self.remove_entry(name),
-            Step::AddEntry { subject, rule, replaces } => self.add_entry(subject, rule, replaces.as_ref()),
+            Step::AddEntry { subject, rule, replaces, stand_in } => {
+                self.add_entry(subject, rule, replaces, stand_in.as_ref())
+            }
             Step::SwitchEntry { subject, rule, enabled } => self.switch_entry(subject, rule, *enabled),
             Step::TestRule { rule, file } => self.test_rule(rule, file),
             Step::VerifyForeignEntry(arch) => self.verify_foreign_entry(arch),

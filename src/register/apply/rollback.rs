@@ -29,8 +29,12 @@ pub(super) enum Undo {
     RemoveBootCommand { path: PathBuf, added: String, created: bool },
     /// Remove an entry with this rule.
     RemoveEntry(Rule),
-    /// Register this rule again, unless an entry has it.
+    /// Register this rule again, unless an entry has it, when its emulator is back at its path.
     AddEntry(Rule),
+    /// Register the stand-in of an entry that will be removed.
+    AddStandIn(Rule),
+    /// Remove the stand-in, when the entries that it stood in for are back.
+    RemoveStandIn(Rule),
     /// Turn an entry with this rule on or off again.
     SwitchEntry { rule: Rule, enabled: bool },
     /// Mount the table.
@@ -50,12 +54,15 @@ impl Apply<'_> {
         let initial_records = self.undo_list.first().map(|(_, before)| before.clone());
         // Entries are registered again only after their emulators are back at their paths, because the kernel opens the
         // interpreter at registration (flag F).
-        let (entries, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.undo_list).into_iter().partition(|(undo, _)| matches!(undo, Undo::AddEntry(_)));
-        for (undo, before) in rest.into_iter().rev().chain(entries.into_iter().rev()) {
-            let is_entry = matches!(undo, Undo::AddEntry(_));
+        let is_late = |undo: &Undo| matches!(undo, Undo::AddEntry(_) | Undo::RemoveStandIn(_));
+        let (mut late, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.undo_list).into_iter().partition(|(undo, _)| is_late(undo));
+        // The oldest is undone last: a stand-in was added before its entry was removed.
+        late.reverse();
+        for (undo, before) in rest.into_iter().rev().chain(late) {
+            let is_late = is_late(&undo);
             match self.apply_undo(undo) {
-                Ok(()) if complete && !is_entry => self.receipt.records = before,
+                Ok(()) if complete && !is_late => self.receipt.records = before,
                 Ok(()) => {}
                 Err(error) => {
                     complete = false;
@@ -95,13 +102,13 @@ impl Apply<'_> {
                 self.remove_include_line(&path, newline_added, created)
             }
             Undo::RemoveBootCommand { path, added, created } => self.remove_boot_command_text(&path, &added, created),
-            Undo::RemoveEntry(rule) => table::remove_entry(host, &rule).map(drop),
-            Undo::AddEntry(rule)
+            Undo::RemoveEntry(rule) | Undo::RemoveStandIn(rule) => table::remove_entry(host, &rule).map(drop),
+            Undo::AddEntry(rule) | Undo::AddStandIn(rule)
                 if table::read_table(host)?.entries().iter().any(|entry| is_same_rule(&entry.rule, &rule)) =>
             {
                 Ok(())
             }
-            Undo::AddEntry(rule) => table::add_entry(host, &rule),
+            Undo::AddEntry(rule) | Undo::AddStandIn(rule) => table::add_entry(host, &rule),
             Undo::SwitchEntry { rule, enabled } => table::switch_entry(host, &rule, enabled).map(drop),
             Undo::MountTable => table::mount_table(host),
             Undo::UnmountTable => match self.try_unmount()? {

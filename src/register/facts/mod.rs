@@ -241,16 +241,23 @@ impl Facts {
         self.in_memory_entry(arch).filter(|entry| entry.rule.interpreter.starts_with(WATCHED_FD_DIR.as_bytes()))
     }
 
-    /// Entry in the kernel's table that the receipt records for one system.
+    /// Entry in the kernel's table that the receipt records for one system. An interrupted upgrade may leave several: the
+    /// one that the kernel uses is returned.
     pub fn our_entry(&self, arch: &Arch) -> Option<&Entry> {
-        self.records().find_map(|(record, now)| match &record.made {
-            Artifact::Entry { name, .. }
-                if *now == RecordState::Unchanged && record.target.as_deref() == Some(arch.target) =>
-            {
-                self.table.find_entry(name)
-            }
-            _ => None,
-        })
+        let own = self.recorded_entries(arch);
+        own.iter().find(|entry| entry.enabled).or(own.first()).copied()
+    }
+
+    /// Entries in the kernel's table that the receipt records for one system, newest first.
+    pub fn recorded_entries(&self, arch: &Arch) -> Vec<&Entry> {
+        let is_recorded = |entry: &&Entry| {
+            self.records().any(|(record, now)| {
+                *now == RecordState::Unchanged
+                    && record.target.as_deref() == Some(arch.target)
+                    && matches!(&record.made, Artifact::Entry { name, .. } if *name == entry_name(entry))
+            })
+        };
+        self.table.entries().iter().filter(is_recorded).collect()
     }
 
     /// Path below the root prefix for a logical path.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use binfmt_magic::{Arch, Entry, Rule};
+use binfmt_magic::{Arch, Entry, EntryName, Rule};
 
 use super::{Step, SystemPlan};
-use crate::binfmt::table::describe_entry;
+use crate::binfmt::table::{describe_entry, entry_name};
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::paths;
 use crate::register::facts::{ConflictingEntry, Facts};
@@ -135,16 +135,45 @@ pub(super) fn use_existing_entry(
     Ok(())
 }
 
-/// Chooses the name of the entry: the current name, if this tool has an entry already; otherwise QEMU's name; otherwise,
-/// if that name exists, a name that only this tool uses.
-pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, own_name: Option<&str>) -> Result<String> {
-    let names = paths::entry_names(arch);
-    if let Some(name) = own_name {
-        return Ok(name.to_owned());
+/// Chooses the name of the entry: the current name, if this tool has an entry already (`own`); otherwise QEMU's name;
+/// otherwise, if that name exists, a name that only this tool uses.
+pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, own: &[&Entry]) -> Result<String> {
+    let [first, second, ..] = paths::entry_names(arch);
+    let is_own = |name: &String| own.iter().any(|entry| entry_name(entry) == *name);
+    let is_free = |name: &String| !facts.table.has_entry(name);
+    // An interrupted upgrade may have left only an entry with another name.
+    let known = facts.receipt.systems.get(arch.target).filter(|system| !own.is_empty() && !system.adopted);
+    let known = known.map(|system| system.entry.clone()).filter(|name| is_own(name) || is_free(name));
+    let names = [first, second];
+    let own = || names.iter().find(|name| is_own(name)).or(names.iter().find(|name| is_free(name))).cloned();
+    known.or_else(own).ok_or_else(|| names_taken_error(&names))
+}
+
+/// Chooses the name of the entry that stands in for one of this tool's entries (`own`) while that one is replaced; `None` if
+/// none of them has the name of the rule. If interrupted upgrades left entries under all names, also returns one of them,
+/// which the kernel does not use: it has to be removed first.
+pub(super) fn choose_stand_in<'a>(
+    facts: &Facts,
+    arch: &Arch,
+    rule: &Rule,
+    own: &[&'a Entry],
+) -> Result<(Option<EntryName>, Option<&'a Entry>)> {
+    if !own.iter().any(|entry| entry.rule.name == rule.name) {
+        return Ok((None, None));
     }
-    let free = names.iter().find(|name| !facts.table.has_entry(name));
-    free.cloned().ok_or_else(|| Error::Conflict {
-        what: format!("both names that binfmt-nix gives an entry, {}, exist already", names.join(" and ")),
+    let [_, names @ ..] = paths::entry_names(arch);
+    if let Some(free) = names.iter().find(|name| !facts.table.has_entry(name)) {
+        return Ok((Some(EntryName::new(free.as_str())?), None));
+    }
+    let unused =
+        |entry: &&&Entry| entry.rule.name != rule.name && own.iter().position(|other| other == *entry) != Some(0);
+    let leftover = own.iter().find(unused).copied().ok_or_else(|| names_taken_error(&names))?;
+    Ok((Some(leftover.rule.name.clone()), Some(leftover)))
+}
+
+fn names_taken_error(names: &[String]) -> Error {
+    Error::Conflict {
+        what: format!("all names that binfmt-nix could give an entry, {}, exist already", names.join(" and ")),
         hint: format!("{} shows the entries; remove the one that is not needed", command::tool("status")),
-    })
+    }
 }

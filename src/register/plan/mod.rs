@@ -21,7 +21,7 @@ pub mod unregister;
 use std::fmt;
 use std::path::PathBuf;
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, EntryName, Rule};
 
 use crate::register::receipt::{OwnRule, System};
 use crate::register::subject::Subject;
@@ -92,8 +92,10 @@ pub enum Step {
         subject: Subject,
         /// Rule to register. Its interpreter is a path on the running system.
         rule: Rule,
-        /// Rule of this tool's current entry of the same name, which is removed first.
-        replaces: Option<Rule>,
+        /// Rules of this tool's current entries for the subject, which are removed.
+        replaces: Vec<Rule>,
+        /// Name under which the rule is registered above a current entry of the same name, until that one is replaced.
+        stand_in: Option<EntryName>,
     },
     /// Turn an entry of this tool on or off. An entry that is turned on is proven by a program.
     SwitchEntry {
@@ -235,7 +237,7 @@ impl fmt::Display for Step {
             Self::RemoveEntry(name) => write!(f, "{name}"),
             Self::AddEntry { rule, replaces, .. } => {
                 let name = text_of_bytes(rule.name.as_bytes());
-                let suffix = if replaces.is_some() { ", replacing the current entry" } else { "" };
+                let suffix = if replaces.is_empty() { "" } else { ", replacing the current entry" };
                 write!(f, "{name} (flags {}){suffix}", rule.flags)
             }
             Self::SwitchEntry { rule, .. } => write!(f, "{}", text_of_bytes(rule.name.as_bytes())),

@@ -17,7 +17,8 @@ use crate::qemu::obtain::ResolvedSource;
 use crate::register::facts::Facts;
 use crate::register::plan::boot_hook;
 use crate::register::plan::conflicts::{
-    Conflict, ConflictingEntryError, choose_entry_name, classify_conflicts, conflict_error, use_existing_entry,
+    Conflict, ConflictingEntryError, choose_entry_name, choose_stand_in, classify_conflicts, conflict_error,
+    use_existing_entry,
 };
 use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator};
 use crate::register::plan::nix;
@@ -110,8 +111,8 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         _ => {}
     }
     let choice = choose_emulator(request, facts, arch)?;
-    let own_entry = facts.our_entry(arch);
-    let name = choose_entry_name(facts, arch, own_entry.map(entry_name).as_deref())?;
+    let own = facts.recorded_entries(arch);
+    let name = choose_entry_name(facts, arch, &own)?;
     let flags = choose_flags(request, facts, choice.version);
     let path = paths::interpreter_path(arch);
     let rule = build_rule(arch, &name, &facts.real_path(&path), flags)?;
@@ -134,14 +135,17 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     let known = facts.receipt.systems.get(arch.target);
     // An entry that was never proven, because its registration was interrupted, is registered again.
     let is_proven = known.is_some_and(|system| system.proven) || (known.is_some() && arch.probe().is_none());
-    let is_up_to_date = own_entry.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule))
+    let is_up_to_date = matches!(own[..], [entry] if entry.enabled && is_same_rule(&entry.rule, &rule))
         && matches!(conflict, Conflict::None)
         && choice.provision == Provision::Keep
         && !facts.stale_systems.contains(arch.target)
         && is_proven;
     if !is_up_to_date && !matches!(facts.table, Table::Offline) {
-        let replaces = own_entry.map(|entry| entry.rule.clone());
-        groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces });
+        let (stand_in, leftover) = choose_stand_in(facts, arch, &rule, &own)?;
+        let replaces = own.iter().filter(|entry| leftover.is_none_or(|leftover| entry.rule != leftover.rule));
+        let replaces = replaces.map(|entry| entry.rule.clone()).collect();
+        groups.register.extend(leftover.map(|entry| Step::RemoveEntry(entry_name(entry))));
+        groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces, stand_in });
         // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
         groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
     }

@@ -51,8 +51,8 @@ fn plan_rule(
     let already = boot.is_none() && (is_registered || !has_kernel) && found.tests.is_empty();
     groups.boot.extend(boot);
     if has_kernel && !is_registered {
-        let replaces = own.map(|entry| entry.rule.clone());
-        groups.register.push(Step::AddEntry { subject, rule: rule_now.clone(), replaces });
+        let replaces = own.map(|entry| entry.rule.clone()).into_iter().collect();
+        groups.register.push(Step::AddEntry { subject, rule: rule_now.clone(), replaces, stand_in: None });
     }
     let test = |file: &std::path::PathBuf| Step::TestRule { rule: rule_now.clone(), file: file.clone() };
     groups.register.extend(found.tests.iter().map(test));

@@ -8,7 +8,7 @@ use binfmt_magic::{Arch, Rule};
 use super::register::{foreign_file_error, table_disabled_error, write_own_file};
 use super::{Plan, Step, SystemPlan};
 use crate::binfmt::boot::OwnBootFile;
-use crate::binfmt::table::{Table, is_same_rule};
+use crate::binfmt::table::{Table, entry_name, is_same_rule};
 use crate::error::{Error, Result};
 use crate::nix::ConfState;
 use crate::paths;
@@ -74,8 +74,14 @@ fn plan_system(
     }
     let boot = plan_boot_file(request, facts, arch)?;
     let entry = plan_entry(request, facts, arch, system)?;
-    let already = boot.is_none() && entry.is_none() && system.disabled != request.enable;
+    // An interrupted upgrade may have left further entries, which are not kept while the system is off.
+    let own = facts.our_entry(arch).map(|entry| &entry.rule.name);
+    let others =
+        facts.recorded_entries(arch).into_iter().filter(|other| !request.enable && Some(&other.rule.name) != own);
+    let others: Vec<_> = others.map(|other| Step::RemoveEntry(entry_name(other))).collect();
+    let already = boot.is_none() && entry.is_none() && others.is_empty() && system.disabled != request.enable;
     groups.boot.extend(boot);
+    groups.register.extend(others);
     groups.register.extend(entry);
     let system = System { disabled: !request.enable, ..system.clone() };
     groups.systems.push(SystemPlan { arch, already, system: Some(system) });
@@ -120,7 +126,7 @@ fn plan_entry(request: &SwitchRequest, facts: &Facts, arch: &'static Arch, syste
         Some(entry) if is_same_rule(&entry.rule, &rule) && entry.enabled => Ok(None),
         Some(entry) if is_same_rule(&entry.rule, &rule) => Ok(Some(switch(&rule))),
         None if !facts.table.has_entry(&name) => {
-            Ok(Some(Step::AddEntry { subject: Subject::System(arch), rule, replaces: None }))
+            Ok(Some(Step::AddEntry { subject: Subject::System(arch), rule, replaces: Vec::new(), stand_in: None }))
         }
         _ => Err(Error::Conflict {
             what: format!("another tool's entry has the name {name}"),

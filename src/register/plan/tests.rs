@@ -82,7 +82,11 @@ fn an_arm64_machine_emulates_x86() {
             .steps
             .iter()
             .filter_map(|step| match step {
-                Step::AddEntry { subject, rule, replaces: None } if subject.name() == arch.target => Some(rule),
+                Step::AddEntry { subject, rule, replaces, .. }
+                    if replaces.is_empty() && subject.name() == arch.target =>
+                {
+                    Some(rule)
+                }
                 _ => None,
             })
             .collect();

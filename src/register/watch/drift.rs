@@ -6,6 +6,7 @@ use binfmt_magic::{Entry, Recognition, Rule};
 
 use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::{Table, entry_name, is_same_rule};
+use crate::paths;
 use crate::register::subject::Subject;
 use crate::ui::event::{LogEvent, LogLevel};
 
@@ -40,6 +41,15 @@ impl ExpectedEntry {
             }
             None => Vec::new(),
         }
+    }
+
+    /// Whether an upgrade that is in progress, or was interrupted, made the entry to stand in for this one.
+    fn is_stood_in_by(&self, found: &Entry) -> bool {
+        let names = self.subject.arch().map(paths::entry_names);
+        names.is_some_and(|names| names.contains(&entry_name(found)))
+            && self.rule.as_ref().is_some_and(|rule| {
+                rule.interpreter == found.rule.interpreter && rule.recognition == found.rule.recognition
+            })
     }
 
     fn matches_entry(&self, found: &Entry) -> bool {
@@ -111,14 +121,15 @@ pub fn find_drifts(expected: &[ExpectedEntry], table: &Table, disabled: &BTreeSe
 
 fn find_drift(expected: &ExpectedEntry, all: &[ExpectedEntry], table: &Table) -> Option<Drift> {
     let (subject, entry) = (expected.subject.clone(), expected.entry.clone());
+    let files = expected.sample_files();
+    let mut winners = files.iter().filter_map(|(path, head)| table.matching_entry_for_path(path, head));
     match table.find_entry(&entry).filter(|found| expected.matches_entry(found)) {
+        None if winners.any(|winner| expected.is_stood_in_by(winner)) => None,
         None => Some(Drift::Removed { subject, entry }),
         Some(found) if !found.enabled => Some(Drift::Disabled { subject, entry }),
         Some(_) => {
-            let files = expected.sample_files();
-            let winners =
-                files.iter().filter_map(|(path, head)| table.matching_entry_for_path(path, head).map(entry_name));
-            let by = winners.into_iter().find(|winner| !all.iter().any(|other| other.entry == *winner))?;
+            let is_own = |winner: &&Entry| all.iter().any(|other| other.entry == entry_name(winner));
+            let by = winners.find(|winner| !is_own(winner) && !expected.is_stood_in_by(winner)).map(entry_name)?;
             Some(Drift::Shadowed { subject, entry, by })
         }
     }
@@ -205,6 +216,24 @@ mod tests {
 
     fn find_drifts(expected: &[ExpectedEntry], table: &Table) -> Vec<Drift> {
         super::find_drifts(expected, table, &BTreeSet::new())
+    }
+
+    #[test]
+    fn an_entry_that_stands_in_for_another_one_is_no_drift() {
+        let own = rule("qemu-aarch64", "aarch64", "/q");
+        let expected = expected(&[("aarch64", &own)]);
+        let names =
+            |interpreter| ["binfmt-nix-aarch64", "binfmt-nix-aarch64-3"].map(|name| rule(name, "aarch64", interpreter));
+        for above in names("/q") {
+            assert_eq!(find_drifts(&expected, &table(&[above.clone(), own.clone()])), []);
+            assert_eq!(find_drifts(&expected, &table(std::slice::from_ref(&above))), []);
+        }
+        for other in names("/other").into_iter().chain([rule("other", "aarch64", "/q")]) {
+            let by = entry_name(&Entry { enabled: true, rule: other.clone() });
+            let shadowed = Drift::Shadowed { subject: expected[0].subject.clone(), entry: own.name.to_string(), by };
+            assert_eq!(find_drifts(&expected, &table(&[other.clone(), own.clone()])), [shadowed]);
+            assert_eq!(find_drifts(&expected, &table(&[other])), [removed("aarch64", "qemu-aarch64")]);
+        }
     }
 
     #[test]

@@ -20,15 +20,10 @@ struct Case {
     again: Run,
     /// Parts of the paths whose changes are judged; all if there are none.
     only: &'static [&'static str],
-    /// Whether the run replaces an entry. Between the old entry and the new one is a moment without an entry: only
-    /// then is a system configured in Nix that does not run.
-    exchanges: bool,
 }
 
-const REGISTER: Case =
-    Case { machine: Tree::new, prepare: &[], run: Run::Register, again: Run::Register, only: &[], exchanges: false };
-const UPGRADE: Case =
-    Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, exchanges: true, ..REGISTER };
+const REGISTER: Case = Case { machine: Tree::new, prepare: &[], run: Run::Register, again: Run::Register, only: &[] };
+const UPGRADE: Case = Case { prepare: &[Run::Register], run: Run::Upgrade, again: Run::Upgrade, ..REGISTER };
 const SECOND: Case = Case { prepare: &[Run::RegisterSecond], ..REGISTER };
 const UNDO: Case = Case { prepare: &[Run::Register], run: Run::Unregister, ..REGISTER };
 const ONE_OF_TWO: Case = Case { prepare: &[Run::Register, Run::RegisterSecond], run: Run::Unregister, ..REGISTER };
@@ -114,7 +109,7 @@ impl Case {
         let (change, done) = fault::run(&tree, self.run, fault, number);
         if let Some(change) = change.as_ref().filter(|change| self.judges(change)) {
             assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
-            let faults = [self.describe_damage(&tree, whole, change), recover(self, &tree, &fresh)];
+            let faults = [Self::describe_damage(&tree, whole), recover(self, &tree, &fresh)];
             wrong.extend(
                 faults
                     .iter()
@@ -127,10 +122,9 @@ impl Case {
     }
 
     /// Describes what is wrong before anything is repaired.
-    fn describe_damage(&self, tree: &Tree, whole: &CompleteStates, change: &Change) -> String {
+    fn describe_damage(tree: &Tree, whole: &CompleteStates) -> String {
         let wrong = tree.describe_damage(whole);
-        let exchange = self.exchanges && change.what == "write to the kernel" && change.path.ends_with("register");
-        let broken = if exchange { Vec::new() } else { tree.configured_but_not_running() };
+        let broken = tree.configured_but_not_running();
         if broken.is_empty() { wrong } else { format!("{wrong}\nconfigured in Nix, but not running: {broken:?}") }
     }
 }

@@ -2,11 +2,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::process::Child;
-
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
 
 use crate::support::output::Done;
 use crate::support::runs::Run;
@@ -22,7 +17,7 @@ fn an_emulator_that_changes_during_register_is_not_used() {
         let tree = Tree::without_nix();
         let before = tree.snapshot();
         let child = fault::start(&tree, Run::Register, "stop", number);
-        if !is_stopped(&child) {
+        if !fault::is_stopped(&child) {
             Done::from(child.wait_with_output().unwrap()).exits(0).prints("registered, proven");
             break;
         }
@@ -31,8 +26,7 @@ fn an_emulator_that_changes_during_register_is_not_used() {
         if is_verified {
             File::options().append(true).open(tree.path(EMULATOR)).unwrap().write_all(b"changed").unwrap();
         }
-        kill(pid(&child), Signal::SIGCONT).unwrap();
-        let done = Done::from(child.wait_with_output().unwrap());
+        let done = fault::proceed(child);
         if is_verified {
             let done = done.exits(1);
             let found = messages.iter().position(|message| done.err.contains(message));
@@ -46,14 +40,4 @@ fn an_emulator_that_changes_during_register_is_not_used() {
         tree.discard();
     }
     assert!(detected.iter().all(|times| *times > 0), "{detected:?}");
-}
-
-/// Waits until the process is stopped or has ended, and leaves its exit status to the next wait.
-fn is_stopped(child: &Child) -> bool {
-    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-    matches!(waitid(Id::Pid(pid(child)), flags).unwrap(), WaitStatus::Stopped(..))
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().cast_signed())
 }

@@ -8,6 +8,7 @@ pub(crate) mod conflicts;
 pub(crate) mod distributions;
 pub(crate) mod every_system;
 pub(crate) mod force;
+pub(crate) mod gapless;
 pub(crate) mod in_memory;
 pub(crate) mod lifecycle;
 pub(crate) mod options;

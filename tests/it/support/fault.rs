@@ -2,6 +2,10 @@
 
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
 use crate::support::Tree;
 use crate::support::output::{Done, TOOL_WITH_FAILPOINTS};
 use crate::support::runs::{Emulators, Run};
@@ -47,8 +51,30 @@ pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option
 
 /// Starts the tool of this build with an action at the change of this number: a fault, or `stop`.
 pub(crate) fn start(tree: &Tree, run: Run, action: &str, number: usize) -> Child {
+    let args = run.args(Emulators::Small);
+    start_with(tree, &args.iter().map(String::as_str).collect::<Vec<_>>(), action, number)
+}
+
+/// Starts the tool with these arguments in the same way.
+pub(crate) fn start_with(tree: &Tree, args: &[&str], action: &str, number: usize) -> Child {
     let mut command = Command::new(TOOL_WITH_FAILPOINTS);
-    command.arg("--root").arg(tree.path("")).args(run.args(Emulators::Small));
+    command.arg("--root").arg(tree.path("")).args(args);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("BINFMT_NIX_FAILPOINT", format!("{action}@{number}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until the process is stopped or has ended, and leaves its exit status to the next wait.
+pub(crate) fn is_stopped(child: &Child) -> bool {
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    matches!(waitid(Id::Pid(pid(child)), flags).unwrap(), WaitStatus::Stopped(..))
+}
+
+/// Lets a stopped process run to its end.
+pub(crate) fn proceed(child: Child) -> Done {
+    kill(pid(&child), Signal::SIGCONT).unwrap();
+    Done::from(child.wait_with_output().unwrap())
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
 }

@@ -1,0 +1,199 @@
+//! The emulator of a registered system is replaced while programs of the system are started.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use crate::support::fault::Fault;
+use crate::support::runs::{Emulators, Run};
+use crate::support::table::{line, probe};
+use crate::support::watcher::Watch;
+use crate::support::{LiarBehavior, Tree, emulators, fault, is_full, liar, qemu};
+
+/// Programs that were started, and those of them that failed.
+#[derive(Default)]
+struct Starts {
+    started: AtomicUsize,
+    failed: AtomicUsize,
+    ends: AtomicBool,
+}
+
+impl Starts {
+    fn start(&self, program: &Path) {
+        let runs = Command::new(program).output().is_ok_and(|output| output.status.success());
+        self.started.fetch_add(1, Ordering::SeqCst);
+        self.failed.fetch_add(usize::from(!runs), Ordering::SeqCst);
+    }
+
+    /// Starts the program over and over while `work` runs.
+    fn during(&self, program: &Path, work: impl FnOnce()) {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !self.ends.load(Ordering::SeqCst) {
+                    self.start(program);
+                }
+            });
+            let _end = EndsLoop(&self.ends);
+            work();
+        });
+    }
+
+    fn count(&self) -> usize {
+        self.started.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends the loop, also after a failed assertion.
+struct EndsLoop<'a>(&'a AtomicBool);
+
+impl Drop for EndsLoop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Alternates between two releases.
+fn upgrade(number: usize) -> Run {
+    if number.is_multiple_of(2) { Run::Register } else { Run::Upgrade }
+}
+
+/// The run is stopped before each of its changes. A watcher sees nothing wrong meanwhile.
+#[sandboxed]
+fn programs_run_between_any_two_changes_of_an_upgrade() {
+    let tree = Tree::new();
+    let watch = Watch::begin(&tree, "aarch64", &[]);
+    Run::Register.complete(Emulators::Small, &tree);
+    let (starts, program, mut tables) = (Starts::default(), probe("aarch64"), Vec::new());
+    starts.during(&program, || {
+        for number in 1.. {
+            let child = fault::start(&tree, upgrade(number), "stop", number);
+            if !fault::is_stopped(&child) {
+                drop(child.wait_with_output().unwrap());
+                break;
+            }
+            starts.start(&program);
+            let table = tree.entries();
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+            drop(fault::proceed(child).exits(0));
+            assert_eq!(tree.entries(), ["qemu-aarch64"]);
+        }
+    });
+    assert_eq!(starts.failed.into_inner(), 0);
+    let [own, second] = ["qemu-aarch64", "binfmt-nix-aarch64"];
+    assert_eq!(tables, [vec![own], vec![second, own], vec![second], vec![own, second]]);
+    let log = watch.ends_by(Signal::SIGTERM).err;
+    assert!(!log.contains(" removed ") && !log.contains(" shadowed "), "{log}");
+}
+
+/// With `BINFMT_NIX_TEST_FULL`: 100 upgrades with the real QEMU, and 10,000 programs.
+#[sandboxed]
+fn no_program_fails_during_upgrades() {
+    let (upgrades, programs, emulators) =
+        if is_full() { (100, 10_000, Emulators::Qemu) } else { (10, 10, Emulators::Small) };
+    let tree = Tree::new();
+    Run::Register.complete(emulators, &tree);
+    let (starts, program, mut number) = (Starts::default(), probe("aarch64"), 0);
+    starts.during(&program, || {
+        while number < upgrades || starts.count() < programs {
+            number += 1;
+            upgrade(number).complete(emulators, &tree);
+        }
+    });
+    println!("{} programs during {number} upgrades, {:?} failed", starts.count(), starts.failed);
+    assert_eq!(starts.failed.into_inner(), 0);
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+}
+
+/// The entry that fails its proof is removed, and the old one is never removed.
+#[sandboxed]
+fn the_old_entry_stays_when_the_new_emulator_fails() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let before = tree.snapshot();
+    let bad = emulators::outside("bad", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash));
+    for number in 1.. {
+        let child = fault::start_with(&tree, &["register", "aarch64", "--qemu", bad.to_str().unwrap()], "stop", number);
+        if !fault::is_stopped(&child) {
+            drop(child.wait_with_output().unwrap());
+            break;
+        }
+        assert!(tree.entries().contains(&"qemu-aarch64".to_owned()));
+        drop(fault::proceed(child).exits(1));
+        before.is_restored_in(&tree);
+    }
+    assert!(tree.runs("aarch64"));
+}
+
+/// The third name of an entry is used while another tool has the second.
+#[sandboxed]
+fn an_entry_of_another_tool_with_the_second_name_is_left_alone() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let foreign = line("binfmt-nix-aarch64", "riscv64", &qemu("riscv64"), "PF");
+    tree.enter(&foreign);
+    let (mut third, mut last, own) = (0, 0, tree.entries());
+    for number in 1.. {
+        last = number;
+        let child = fault::start(&tree, upgrade(number), "stop", number);
+        if !fault::is_stopped(&child) {
+            drop(child.wait_with_output().unwrap());
+            break;
+        }
+        assert!(tree.runs_somehow("aarch64") && tree.runs("riscv64"));
+        third += usize::from(tree.entries().contains(&"binfmt-nix-aarch64-2".to_owned()));
+        drop(fault::proceed(child).exits(0));
+        assert_eq!(tree.entries().len(), own.len());
+    }
+    assert!(third > 2, "{third}");
+    // Nothing is left to choose.
+    for name in ["binfmt-nix-aarch64-2", "binfmt-nix-aarch64-3"] {
+        tree.enter(&line(name, "riscv64", &qemu("riscv64"), "PF"));
+    }
+    let before = tree.snapshot();
+    let args = upgrade(last + 1).args(Emulators::Small);
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    tree.run(&args).exits(3).says("binfmt-nix-aarch64-3, exist already");
+    before.is_unchanged_in(&tree);
+}
+
+/// Three runs are killed, one after the other, so that all names are taken by entries of this tool.
+#[sandboxed]
+fn upgrades_that_were_killed_again_are_completed() {
+    let tree = Tree::new();
+    let fresh = tree.snapshot();
+    Run::Register.complete(Emulators::Small, &tree);
+    let registered = tree.snapshot();
+    for names in 2..=4 {
+        let kill = |number| fault::run(&tree, Run::Upgrade, Fault::Kill, number).0.unwrap();
+        assert!((1..200).map(kill).any(|_| tree.entries().len() == names));
+        assert!(tree.runs("aarch64"));
+        assert_eq!(tree.status()["unfinished"], true);
+        drop(tree.run(&["doctor", "aarch64"]).omits("another tool").omits("other tools"));
+    }
+    Run::Upgrade.complete(Emulators::Small, &tree);
+    assert_eq!(tree.entries(), ["qemu-aarch64"]);
+    assert_eq!(tree.status()["unfinished"], false);
+    Run::Register.complete(Emulators::Small, &tree);
+    assert!(tree.snapshot().is_like(&registered));
+    tree.unregister("all").exits(0);
+    fresh.is_restored_in(&tree);
+}
+
+/// No entry of a system that is off stays on.
+#[sandboxed]
+fn a_system_can_be_turned_off_after_a_killed_upgrade() {
+    let tree = Tree::new();
+    Run::Register.complete(Emulators::Small, &tree);
+    let kill = |number| fault::run(&tree, Run::Upgrade, Fault::Kill, number).0.unwrap();
+    assert!((1..200).map(kill).any(|_| tree.entries().len() == 2));
+    tree.run(&["disable", "aarch64"]).exits(0);
+    assert!(!tree.runs_somehow("aarch64"));
+    assert_eq!(tree.entries().len(), 1);
+    tree.run(&["enable", "aarch64"]).exits(0).prints("proven");
+    assert!(tree.runs("aarch64"));
+}
