@@ -214,6 +214,9 @@ pub fn add_entry(host: &Host, rule: &Rule) -> Result<()> {
         (is_staged, written) = (false, register(&line));
     }
     if let Err(e) = written {
+        if e.raw_os_error() == Some(Errno::ENOSPC as i32) {
+            return Err(limit_error(&name, &e));
+        }
         let line = text_of_bytes(&line);
         let mut why = describe_refusal(&e, rule);
         if e.kind() == io::ErrorKind::PermissionDenied && Selinux::read(host).is_enforcing {
@@ -310,6 +313,18 @@ pub fn describe_entry(entry: &Entry) -> String {
         [entry.rule.name.as_bytes(), b" with the interpreter ", entry.rule.interpreter.as_slice()].concat()
     });
     format!("{}{state}", text_of_bytes(&line))
+}
+
+/// See [`INTERPRETER_LIMIT`]. A user namespace and all outer ones are charged for an entry with flag F (measured on 7.3.4;
+/// `binfmt-misc.rst` there).
+fn limit_error(name: &str, e: &io::Error) -> Error {
+    Error::Unsupported {
+        what: format!(
+            "the kernel refused to register {name}: {e}: it holds as many interpreters as \
+             user.max_binfmt_misc_interpreters allows"
+        ),
+        hint: "as root, outside of containers: sysctl user.max_binfmt_misc_interpreters=N, with a larger number".into(),
+    }
 }
 
 fn describe_refusal(e: &io::Error, rule: &Rule) -> String {

@@ -47,6 +47,12 @@ fails() {
     [ "$status" = "$expected" ]
 }
 
+# refuses COMMAND...: the command fails. The shell does not end because of a failure after `!`.
+refuses() { ! "$@"; }
+
+# write_line FILE LINE: a command with a redirection, for refuses.
+write_line() { echo "$2" > "$1"; }
+
 # run_proposed REGEX: runs the command in the messages that matches as a whole, with 128 for N.
 run_proposed() {
     local command

@@ -94,7 +94,7 @@ END
     guest "after a loss of power the entries are there, and unregister leaves nothing" <<'END'
 foreign_runs
 "$tool" unregister all
-! foreign_run amd64 x86_64
+refuses foreign_run amd64 x86_64
 list_files > /root/after
 diff /root/before /root/after
 END

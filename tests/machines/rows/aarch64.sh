@@ -80,7 +80,7 @@ END
 foreign_runs
 builds_as_user x86_64 /root/in/busybox-amd64
 "$tool" unregister all
-! foreign_run amd64 x86_64
+refuses foreign_run amd64 x86_64
 list_files > /root/after
 diff /root/before /root/after
 END
@@ -88,7 +88,7 @@ END
     boot 4
     guest "after a reboot nothing is registered" <<'END'
 for name in qemu-x86_64 qemu-i386 qemu-riscv64; do [ ! -e "$table/$name" ]; done
-! foreign_run amd64 x86_64
+refuses foreign_run amd64 x86_64
 "$tool" doctor
 END
     shut_down

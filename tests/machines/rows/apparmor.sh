@@ -20,7 +20,7 @@ run_as_user() {
 restriction=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
 if [ -e "$restriction" ]; then
     echo 1 > "$restriction"
-    ! run_as_user /tmp/run/uname -m
+    refuses run_as_user /tmp/run/uname -m
 else
     echo "the kernel has no $restriction"
     run_as_user /tmp/run/uname -m

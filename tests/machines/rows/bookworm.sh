@@ -9,7 +9,7 @@ prepare() {
     guest "run refuses, and no message proposes it" <<'END'
 fails 6 as_user run -s aarch64 -- true
 fails 4 as_user register aarch64
-! grep -w 'binfmt-nix run' /tmp/said
+refuses grep -w 'binfmt-nix run' /tmp/said
 rm /tmp/binfmt-nix /tmp/qemu-aarch64
 END
 }

@@ -30,7 +30,7 @@ END
 
 prepare() {
     guest "/usr is read-only, and /etc is an overlay" <<'END'
-! touch /usr/x 2> /dev/null
+refuses touch /usr/x
 [ "$(stat -f -c %T /etc)" = overlayfs ]
 [ "$(readlink -f /usr/local)" = /var/usrlocal ]
 END

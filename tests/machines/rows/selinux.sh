@@ -72,7 +72,7 @@ END
 runs
 "$tool" status --check aarch64
 "$tool" doctor
-! systemctl --failed --no-legend | grep binfmt
+refuses systemctl is-failed systemd-binfmt.service
 END
     guest "nothing of this tool was denied" <<'END'
 ! { ausearch -m avc 2>/dev/null || dmesg; } | grep avc | grep -E 'binfmt|qemu-aarch64'

@@ -15,6 +15,11 @@ for flag in T L D; do
     echo ":other-$flag:E::other$flag::/usr/bin/true:$flag" > "$table/register"
     cat "$table/other-$flag"
 done
+# What the tool expects of this kernel: T implies O, and D is a state and not a flag.
+[ "$(grep ^flags: "$table"/other-T "$table"/other-L "$table"/other-D | sed 's/.*: *//' | xargs)" = "OT L" ]
+[ "$(head -n 1 "$table/other-D")" = disabled ]
+refuses write_line "$table/register" ":other-B:B::::handler:"
+refuses write_line "$table/register" ":other-P:E::otherP::/usr/bin/true:TP"
 runs
 "$tool" status
 "$tool" status --json | grep other-
@@ -23,7 +28,26 @@ fails 0 "$tool" status --check aarch64
 touch /tmp/program.otherD
 chmod 755 /tmp/program.otherD
 "$tool" explain /tmp/program.otherD || [ $? = 3 ]
-for flag in T L D; do echo -1 > "$table/other-$flag"; done
+# Entries can be deleted like files.
+rm "$table/other-T"
+[ ! -e "$table/other-T" ]
+for flag in L D; do echo -1 > "$table/other-$flag"; done
 "$tool" doctor
+END
+    guest "user.max_binfmt_misc_interpreters: the proposed command makes room" <<'END'
+limit=$(cat /proc/sys/user/max_binfmt_misc_interpreters)
+rule=':own:E::own::/usr/bin/true:F'
+emulates() { as_user run -s aarch64 --qemu /tmp/qemu-aarch64 -- /bin/true; }
+sysctl user.max_binfmt_misc_interpreters=0
+fails 6 emulates
+fails 6 "$tool" register --rule "$rule"
+[ ! -e "$table/own" ]
+runs
+run_proposed 'sysctl user\.max_binfmt_misc_interpreters=N'
+"$tool" register --rule "$rule"
+[ -e "$table/own" ]
+"$tool" unregister own
+emulates
+sysctl "user.max_binfmt_misc_interpreters=$limit"
 END
 }

@@ -42,8 +42,6 @@ find_out() { fails 3 "$tool" doctor > /tmp/advice; cat /tmp/advice; grep -q ": $
 proposes() { sed 's/^ *//; s/   *# .*//' /tmp/advice | grep -qxF -- "$1"; }
 # run_line LINE: runs a line that the doctor printed.
 run_line() { proposes "$1" && sh -ec "$1" < /dev/null; }
-# refuses COMMAND...: the command fails. The shell does not end because of a failure after `!`.
-refuses() { ! "$@"; }
 END
         cat
     } | guest "$1"

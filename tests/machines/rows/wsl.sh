@@ -37,7 +37,7 @@ END
 prepare() {
     guest "the machine is like WSL2" <<'END'
 [ "$(cat /proc/sys/kernel/modules_disabled)" = 1 ]
-! echo -1 2> /dev/null > "$table/status"
+refuses write_line "$table/status" -1
 windows_runs
 "$tool" status
 "$tool" doctor
