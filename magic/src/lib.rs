@@ -2,6 +2,7 @@
 //!
 //! * [`Arch`]: one row for each guest, with its names, the [`Pattern`] that matches its programs and no others,
 //!   and, for many, a probe program.
+//! * [`OtherSystem`]: systems that QEMU does not run, such as WebAssembly.
 //! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` accepts and the text that an
 //!   entry's file shows, parsed and printed as the kernel does, and matched as the kernel matches.
 //! * [`required_feature`]: the system feature that nixpkgs requires of a builder for a Nix system.
@@ -36,6 +37,7 @@ mod features;
 mod flags;
 mod line;
 mod names;
+mod other;
 mod pattern;
 mod probe;
 mod rule;
@@ -47,5 +49,6 @@ pub use features::required_feature;
 pub use flags::Flags;
 pub use line::{LINE_MAX, LINE_MIN, Syntax};
 pub use names::UnknownSystem;
+pub use other::OtherSystem;
 pub use pattern::{Difference, Pattern, WINDOW};
 pub use rule::{EntryName, NAME_MAX, Recognition, Rule, RuleError, extension};

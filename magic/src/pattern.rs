@@ -40,6 +40,11 @@ impl Pattern {
         Self { offset: 0, magic: magic.into(), mask: Some(mask.into()) }
     }
 
+    /// Creates the pattern of a row whose bits are all compared.
+    pub(crate) fn without_mask(magic: &[u8]) -> Self {
+        Self { offset: 0, magic: magic.into(), mask: None }
+    }
+
     /// Returns the offset of the magic in the file.
     pub fn offset(&self) -> usize {
         self.offset

@@ -322,7 +322,7 @@ _binfmt__nix() {
             return 0
             ;;
         binfmt__subcmd__nix__subcmd__register)
-            opts="-n -h -V --rule --test --qemu --from --sha256 --insecure-no-digest --qemu-version --offline --source --mirror --credentials --nix --no-nix --no-persist --in-memory --force --watch --on-stop --ready-file --wait --dry-run --root --json --help --version"
+            opts="-n -h -V --rule --test --emulator --qemu --from --sha256 --insecure-no-digest --qemu-version --offline --source --mirror --credentials --nix --no-nix --no-persist --in-memory --force --watch --on-stop --ready-file --wait --dry-run --root --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,6 +333,10 @@ _binfmt__nix() {
                     return 0
                     ;;
                 --test)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --emulator)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -27,8 +27,13 @@ pub struct RegisterArgs {
     ///
     /// FILE is run without arguments, as the user nobody, and has to end with status 0. Without this option a rule is
     /// registered, and the result says that it was not tested.
-    #[arg(long, value_name = "FILE", requires = "rule")]
+    #[arg(long, value_name = "FILE")]
     pub test: Vec<PathBuf>,
+    /// Use this emulator for a system that QEMU does not run
+    ///
+    /// A name that is searched on this machine, or a path: see SYSTEMS THAT QEMU DOES NOT RUN.
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "in_memory")]
+    pub emulator: Option<String>,
     /// Where QEMU comes from
     #[command(flatten)]
     pub source_args: SourceArgs,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use binfmt_magic::{Arch, Entry, Rule};
+use binfmt_magic::{Arch, Entry, OtherSystem, Rule};
 
 use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
@@ -112,6 +112,11 @@ impl<'a> RepairFacts<'a> {
 pub fn repair_rule(shell: &Shell, rule: &Rule, has_interpreter: bool) -> Vec<String> {
     if !has_interpreter {
         return vec![shell.tool_command(format_args!("unregister {}", text_of_bytes(rule.name.as_bytes())))];
+    }
+    let interpreter = text_of_bytes(&rule.interpreter);
+    if let Some(system) = OtherSystem::find(&text_of_bytes(rule.name.as_bytes())) {
+        let emulator = shell_quote(&interpreter);
+        return vec![shell.tool_command(format_args!("register {} --emulator {emulator}", system.name))];
     }
     let Ok(line) = rule.to_line() else { return Vec::new() };
     if !line.is_ascii() {

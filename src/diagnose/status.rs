@@ -219,6 +219,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> 
 fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let rules = &facts.receipt.rules;
+    let is_nix_needed = systems.values().any(System::is_in_nix_conf) || rules.values().any(|own| own.nix);
     let is_needed = |record: &Record| match (&record.target, &record.made) {
         _ if record.rule.is_some() => record.rule.as_ref().is_some_and(|name| rules.contains_key(name)),
         // An upgrade was interrupted while this entry stood in for another one.
@@ -226,10 +227,8 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
             systems.get(target).is_some_and(|system| system.adopted || system.entry == *name)
         }
         (Some(target), _) => systems.contains_key(target),
-        (None, Artifact::Include { .. }) => systems.values().any(System::is_in_nix_conf),
-        (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => {
-            systems.values().any(System::is_in_nix_conf)
-        }
+        (None, Artifact::Include { .. }) => is_nix_needed,
+        (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => is_nix_needed,
         (None, _) => !systems.is_empty() || !rules.is_empty(),
     };
     let has_orphans = facts.records().any(|(record, state)| *state == RecordState::Unchanged && !is_needed(record));

@@ -25,6 +25,9 @@ impl Error {
                  write permission for group and others (chown root, chmod go-w)"
                     .into()
             }
+            Self::NotWorking { name, .. } if !name.starts_with("qemu-") && !name.starts_with("binfmt-nix-") => {
+                "try another emulator: --emulator PATH, or for a rule of your own, another interpreter".into()
+            }
             Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(
                 "unregister needs the receipt to undo changes; if it cannot be repaired, move {} aside and register again",

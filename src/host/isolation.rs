@@ -5,8 +5,10 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::thread;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -14,9 +16,11 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{chdir, chroot, pivot_root};
 
+use super::process::{ProcessOutput, TIMEOUT, clean_command, run_with_timeout};
 use super::unprivileged::OwnProgram;
 use super::{INTERNAL, NamespaceError, unprivileged};
 
+const UNUSED: Option<&str> = None;
 /// Directories on which the probe root may be mounted, and which it hides meanwhile. The first that exists is used.
 const MOUNT_POINTS: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
 /// Name of the program in the probe root.
@@ -63,12 +67,33 @@ fn unshare_with_users(flags: CloneFlags) -> Result<(), NamespaceError> {
     super::namespaces::map_own_ids(&[(0, uid, 1)], &[(0, gid, 1)], true)
 }
 
-/// Mounts a probe root with this program in it, and returns its path.
-pub fn mount_probe_root(program: &[u8]) -> io::Result<PathBuf> {
-    const UNUSED: Option<&str> = None;
+/// Runs a program that root may run, without an outer trace: in namespaces of mounts and processes of its own, with a
+/// directory in memory that is its home, and that these variables name, too. `needed` is a file that stays visible. What
+/// the program started ends with it.
+pub fn run_alone(program: &[u8], needed: &Path, home_variables: &[&str]) -> io::Result<ProcessOutput> {
+    let run = || {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)?;
+        let dir = mount_probe_root(program, needed)?;
+        if !needed.starts_with("/tmp") && dir != Path::new("/tmp") {
+            mount(Some("binfmt-nix"), "/tmp", Some("tmpfs"), MsFlags::empty(), UNUSED)?;
+        }
+        let mut command = clean_command(&dir.join(PROGRAM_NAME));
+        let names = home_variables.iter().chain(&["HOME"]);
+        run_with_timeout(command.envs(names.map(|name| (name, &dir))), TIMEOUT)
+    };
+    // Only this thread, which ends with the program, is in the namespaces.
+    thread::scope(|scope| {
+        let started = thread::Builder::new().spawn_scoped(scope, run)?;
+        started.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Mounts a probe root with this program in it, and returns its path. It does not hide the file `needed`.
+pub fn mount_probe_root(program: &[u8], needed: &Path) -> io::Result<PathBuf> {
     // Later mounts are visible in this mount namespace only (mount_namespaces(7)).
     mount(UNUSED, "/", UNUSED, MsFlags::MS_REC | MsFlags::MS_PRIVATE, UNUSED)?;
-    let mount_point = MOUNT_POINTS.map(Path::new).into_iter().find(|mount_point| mount_point.is_dir());
+    let may_hide = |mount_point: &&Path| mount_point.is_dir() && !needed.starts_with(mount_point);
+    let mount_point = MOUNT_POINTS.map(Path::new).into_iter().find(may_hide);
     let mount_point = mount_point.ok_or(io::ErrorKind::NotFound)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("binfmt-nix"), mount_point, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;

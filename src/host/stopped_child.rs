@@ -45,8 +45,8 @@ impl StoppedChild {
 
     /// Like [`StoppedChild::spawn`], but root starts the program as `nobody`: the kernel may start an interpreter for it
     /// that another user controls.
-    pub fn spawn_as_nobody(program: &Path, arg0: Option<&str>) -> io::Result<Self> {
-        Self::spawn_command(&mut clean_command(program), arg0, unprivileged::spawn_as_nobody)
+    pub fn spawn_as_nobody(program: &Path, args: &[&str], arg0: Option<&str>) -> io::Result<Self> {
+        Self::spawn_command(clean_command(program).args(args), arg0, unprivileged::spawn_as_nobody)
     }
 
     fn spawn_command(

@@ -5,7 +5,7 @@
 //! to the including file and ignores a missing file (Nix 2.36, `libutil/configuration.cc`).
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::sanitize::is_printable;
 
@@ -75,7 +75,7 @@ pub struct NixGuest<'a> {
     /// The names that Nix has for the system: `aarch64-linux`, …
     pub systems: &'a [&'a str],
     /// The logical path of the emulator.
-    pub interpreter: &'a Path,
+    pub interpreter: PathBuf,
 }
 
 /// Returns the setting lines for these systems, without comments.
@@ -84,7 +84,9 @@ pub struct NixGuest<'a> {
 /// parse it (white space, `#`, `=`, `?`) or a person could not read it: with flag F the sandbox does not need it.
 pub fn setting_lines(guests: &[NixGuest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    let paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(guest.interpreter)).collect();
+    let mut paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(&guest.interpreter)).collect();
+    // Systems that QEMU does not run may have the same emulator, and then follow each other.
+    paths.dedup();
     let mut lines = platform_lines(&systems);
     if !systems.is_empty() && !paths.is_empty() {
         lines.push(format!("{SANDBOX_PATHS} = {}", paths.join(" ")));
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn appends_to_the_platforms_and_features_and_makes_paths_optional() {
-        let guest = |path| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: Path::new(path) };
+        let guest = |path: &str| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: path.into() };
         let lines = [
             "extra-extra-platforms = armv7l-linux armv6l-linux",
             "extra-system-features = gccarch-armv6kz gccarch-armv7-a",
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn files_of_this_and_of_earlier_releases_are_recognised() {
-        let guest = NixGuest { systems: &["armv7l-linux"], interpreter: Path::new("/x/qemu-arm") };
+        let guest = NixGuest { systems: &["armv7l-linux"], interpreter: "/x/qemu-arm".into() };
         let text = own_file_text(&[guest]);
         assert!(is_own_file(text.as_bytes()));
         let earlier: String = text.split_inclusive('\n').filter(|line| !line.contains("features")).collect();

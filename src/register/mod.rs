@@ -11,6 +11,7 @@ pub mod apply;
 pub mod facts;
 pub mod nix_builds;
 pub mod nixos;
+pub mod other_emulator;
 pub mod own_rule;
 pub mod plan;
 pub mod receipt;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, OtherSystem};
 
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::Host;
@@ -29,6 +29,7 @@ const WITHOUT_RULE: [&str; 8] = [
 #[error("NixOS generates /etc/binfmt.d and nix.conf from its configuration, and has options for emulated systems")]
 pub struct NixosError {
     systems: Vec<&'static Arch>,
+    others: Vec<&'static OtherSystem>,
 }
 
 /// Refuses a registration that should survive the next boot on NixOS. The error has the lines of the configuration.
@@ -36,19 +37,21 @@ pub fn check_not_nixos(host: &Host, request: &RegisterRequest) -> Result<()> {
     if !request.persist || !host.exists(Path::new(MARKER)) {
         return Ok(());
     }
-    if request.systems.is_empty() {
+    let others: Vec<_> = request.rules.keys().filter_map(|name| OtherSystem::find(name)).collect();
+    if request.systems.is_empty() && others.is_empty() {
         return Err(Error::Unsupported {
             what: "NixOS generates /etc/binfmt.d from its configuration".into(),
             hint: "describe the rule by boot.binfmt.registrations in configuration.nix, or add --no-persist".into(),
         });
     }
-    Err(Error::other(NixosError { systems: request.systems.clone() }))
+    Err(Error::other(NixosError { systems: request.systems.clone(), others }))
 }
 
 impl NixosError {
     fn emulated_systems(&self) -> Vec<&'static str> {
         let names = self.systems.iter().flat_map(|arch| arch.nix_systems).copied();
-        names.filter(|name| !WITHOUT_RULE.contains(name)).collect()
+        let names = names.filter(|name| !WITHOUT_RULE.contains(name));
+        names.chain(self.others.iter().map(|system| system.name)).collect()
     }
 }
 
@@ -67,7 +70,8 @@ impl Failure for NixosError {
     }
 
     fn hint(&self) -> Option<String> {
-        let systems: Vec<_> = self.systems.iter().map(|arch| arch.target).collect();
+        let others = self.others.iter().map(|system| system.name);
+        let systems: Vec<_> = self.systems.iter().map(|arch| arch.target).chain(others).collect();
         let until_boot = command::tool_as_root(format!("register {} --no-persist", systems.join(" ")));
         Some(if self.emulated_systems().is_empty() {
             format!("register until the next boot: {until_boot}")

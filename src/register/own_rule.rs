@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, OtherSystem, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result, TrustError};
 use crate::paths;
@@ -178,6 +178,9 @@ pub fn check_text(rule: &Rule) -> Result<String> {
     let name = rule.name.to_string();
     let refuse = |why| refusal(&name, why);
     check_name(&name).map_err(refuse)?;
+    if let Some(system) = OtherSystem::find(&name) {
+        return Err(refuse(RuleRefusal::SystemName(system.name)));
+    }
     let path = interpreter_path(rule);
     if !path.is_absolute() {
         return Err(refuse(RuleRefusal::Relative(path.as_text())));

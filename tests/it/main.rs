@@ -12,10 +12,11 @@
 //! | `BINFMT_NIX_TEST_QEMU` | directory with static `qemu-TARGET` files |
 //! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
 //! | `BINFMT_NIX_TEST_PROGRAMS` | directory with programs of Debian that are not installed |
+//! | `BINFMT_NIX_TEST_RUNTIMES` | directory that `tests/fetch-runtimes` filled |
 //! | `BINFMT_NIX_TEST_SAMPLES` | directory that `tests/fetch-samples` filled |
 //! | `BINFMT_NIX_TEST_TOOL` | the tool that is tested, other than the one of this build, which has failpoints |
 //! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
-//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `programs`, `users`, `registry`, `gpg`, `dpkg`: the
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `programs`, `runtimes`, `users`, `registry`, `gpg`, `dpkg`: the
 //! requirements that must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]

@@ -131,7 +131,8 @@ pub fn exec_isolated(host: &Host, isolation: &str, system: &str) -> Result<ExitC
     }
     // The interpreter may be another user's. In an empty table, no entry has one. Later, /proc cannot be read.
     let as_nobody = isolation != Isolation::EmptyTable && host::unprivileged::is_available();
-    let dir = host::isolation::mount_probe_root(bytes).map_err(|e| isolation_error("mount a tmpfs", &e))?;
+    let dir =
+        host::isolation::mount_probe_root(bytes, Path::new("")).map_err(|e| isolation_error("mount a tmpfs", &e))?;
     let error = match isolation {
         Isolation::Open | Isolation::EmptyTable => host::isolation::exec_probe(&dir, PROBE_ARGV0, as_nobody),
         Isolation::Chroot => {

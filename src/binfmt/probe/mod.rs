@@ -43,7 +43,7 @@ pub fn run_in_memory(probe: &[u8]) -> io::Result<Option<ProbeRun>> {
     let file = host::memfd::create_program(probe)?;
     let probe_file = FileId::from_metadata(&file.metadata()?);
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    let mut child = StoppedChild::spawn_as_nobody(&path, None)?;
+    let mut child = StoppedChild::spawn_as_nobody(&path, &[], None)?;
     let Some(running) = child.wait_for_program(host::env::own_file_id()?)? else {
         return Ok(None);
     };
@@ -133,7 +133,7 @@ pub fn run_direct(arch: &Arch) -> ProbeResult {
         return isolated::run_isolated(isolated::Isolation::Open, arch);
     };
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    match StoppedChild::spawn_as_nobody(&path, Some(PROBE_ARGV0)) {
+    match StoppedChild::spawn_as_nobody(&path, &[], Some(PROBE_ARGV0)) {
         Ok(child) => finish_probe(child, &path)
             .unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}"))),
         Err(e) => ProbeResult::Refused(e),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{acquire_lock, check_permission, named_systems, nix_proof, print_dry_run, print_report};
 use crate::binfmt::container::Container;
 use crate::cli;
-use crate::cli::commands::rules::{add_rule, registered_names};
+use crate::cli::commands::rules::{add_other_systems, add_rule, registered_names};
 use crate::cli::commands::{register, source, watch};
 use crate::cli::config::{Config, EntryFlags};
 use crate::error::{Error, ExitCode, Failure, Result};
@@ -64,7 +64,7 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
             hint: "run apply on the machine that this container is on".into(),
         });
     }
-    let request = read_request(&args.config)?;
+    let request = read_request(&args.config, host, !args.check && !args.change.dry_run)?;
     if request.is_wanted() {
         nixos::check_not_nixos(host, &request)?;
     }
@@ -98,21 +98,22 @@ fn name_keys(error: Error) -> Error {
 }
 
 /// Reads the configuration file, or standard input. The path is one of this machine, also with `--root`.
-fn read_request(path: &Path) -> Result<RegisterRequest> {
+fn read_request(path: &Path, host: &Host, may_run: bool) -> Result<RegisterRequest> {
     let config = if path == Path::new("-") {
         Config::parse(Path::new("/dev/stdin"), &user_files::read_stdin()?)
     } else {
         let path = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
         Config::parse(&path, &Host::live().read_trusted_through_links(&path)?)
     };
-    build_request(&config.map_err(Error::other)?)
+    build_request(&config.map_err(Error::other)?, host, may_run)
 }
 
-fn build_request(config: &Config) -> Result<RegisterRequest> {
-    let (systems, all) = named_systems(&config.systems)?;
+fn build_request(config: &Config, host: &Host, may_run: bool) -> Result<RegisterRequest> {
+    let mut rules = BTreeMap::new();
+    let names = add_other_systems(host, &config.systems, None, may_run, &mut rules)?;
+    let (systems, all) = named_systems(&names)?;
     let (source, network) = source::parse_source(&config.source_args(), systems.len())
         .map_err(|error| Error::other(config.source_error(&error.to_string())))?;
-    let mut rules = BTreeMap::new();
     for rule in &config.rules {
         add_rule(&mut rules, rule.clone())?;
     }

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use binfmt_magic::{Arch, EntryName, Flags, OtherSystem, Recognition, Rule};
 use serde::Serialize;
 
 use crate::cli::{ListArgs, ListFormat};
@@ -40,6 +40,12 @@ fn print_table(ui: &Ui) {
         table.add_row([arch.target.to_owned(), arch.nix_systems.join(" "), names.join(" ")]);
     }
     ui.print_table(&table);
+    let mut table = TextTable::new(&["NOT RUN BY QEMU", "BUT BY ONE OF"]);
+    for system in OtherSystem::ALL {
+        table.add_row([system.name.to_owned(), system.emulators.join(" ")]);
+    }
+    ui.print_result(&"");
+    ui.print_table(&table);
 }
 
 /// The document of `list --json`. Within one `version`, fields are added but not changed.
@@ -50,6 +56,19 @@ pub(crate) struct SystemList {
     version: u32,
     /// All known systems
     systems: Vec<SystemRow>,
+    /// Systems that QEMU does not run
+    other_systems: Vec<OtherSystemRow>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct OtherSystemRow {
+    /// Name of the system in Nix
+    system: &'static str,
+    /// Commands that run its programs; one of them has to be installed
+    emulators: &'static [&'static str],
+    /// First bytes of its programs, in hexadecimal digits
+    magic: String,
 }
 
 #[derive(Serialize)]
@@ -94,7 +113,13 @@ impl SystemList {
             offset: 0,
             has_probe: arch.probe().is_some(),
         };
-        Self { version: 1, systems: Arch::ALL.iter().map(known).collect() }
+        let other = |system: &'static OtherSystem| OtherSystemRow {
+            system: system.name,
+            emulators: system.emulators,
+            magic: to_hex(system.magic),
+        };
+        let other_systems = OtherSystem::ALL.iter().map(other).collect();
+        Self { version: 1, systems: Arch::ALL.iter().map(known).collect(), other_systems }
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use list::SystemList;
 use std::path::Path;
 use std::time::Duration;
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, OtherSystem};
 
 use crate::binfmt::container;
 use crate::binfmt::table;
@@ -208,7 +208,10 @@ fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
     }
     let mut systems: Vec<&'static Arch> = Vec::new();
     for name in names {
-        let arch = Arch::find(name)?;
+        let arch = Arch::find(name).map_err(|error| match OtherSystem::find(name) {
+            Some(_) => Error::Usage(format!("QEMU does not run {name}; register, unregister and apply know it")),
+            None => error.into(),
+        })?;
         if !systems.iter().any(|known| known.target == arch.target) {
             systems.push(arch);
         }

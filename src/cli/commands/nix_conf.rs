@@ -1,7 +1,5 @@
 //! The command `nix-conf`: prints lines for a nix.conf that is managed by other means.
 
-use std::path::PathBuf;
-
 use binfmt_magic::Arch;
 
 use super::named_systems;
@@ -13,6 +11,7 @@ use crate::error::{ExitCode, Result};
 use crate::host::Host;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths;
+use crate::register::plan::nix::list_other_guests;
 use crate::register::receipt::Receipt;
 use crate::sanitize::command;
 use crate::ui::Ui;
@@ -32,17 +31,16 @@ pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitC
         let systems = run.nix_systems().join(" ");
         ui.print_note(&format!("run itself configures Nix inside, by NIX_CONFIG, for: {systems}"));
     }
-    if archs.is_empty() {
+    if archs.is_empty() && receipt.rules.is_empty() {
         ui.print_note(&format!("nothing is registered; name the systems: {}", command::tool("nix-conf aarch64")));
     }
     let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
-    let paths: Vec<PathBuf> =
-        archs.iter().map(|arch| registered(arch).unwrap_or_else(|| paths::interpreter_path(arch))).collect();
-    let guests: Vec<NixGuest> = archs
-        .iter()
-        .zip(&paths)
-        .map(|(arch, path)| NixGuest { systems: arch.nix_systems, interpreter: path })
-        .collect();
+    let guest = |arch: &&'static Arch| NixGuest {
+        systems: arch.nix_systems,
+        interpreter: registered(arch).unwrap_or_else(|| paths::interpreter_path(arch)),
+    };
+    let others = list_other_guests(&receipt.rules, |_| args.systems.is_empty());
+    let guests: Vec<NixGuest> = archs.iter().map(guest).chain(others).collect();
     let lines = conf::setting_lines(&guests);
     if ui.is_json() {
         ui.print_json(&NixLines { version: 1, lines });

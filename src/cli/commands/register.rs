@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, OtherSystem};
 
 use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
@@ -12,7 +12,7 @@ use crate::binfmt::shell::Shell;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
 use crate::cli;
-use crate::cli::commands::rules::parse_rules;
+use crate::cli::commands::rules::{add_other_systems, parse_rules};
 use crate::cli::commands::{register_in_memory, source, watch};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
@@ -36,7 +36,7 @@ use crate::register::watch::Reregister;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
-    let request = build_request(args)?;
+    let request = build_request(args, host)?;
     let ui = &if args.watch { ui.as_json_lines() } else { ui.clone() };
     if let Some(container) = container {
         container.check_entries_persist(host, args.watch)?;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Cont
         }
         return Ok(print_dry_run(ui, &report));
     }
-    check_permission(host, Some(&args.systems))?;
+    check_permission(host, request.rules.is_empty().then_some(&args.systems))?;
     let setup = watch::prepare_watch(args, host, container, ui)?;
     let (plan, mut report) = register_systems(&request, host, ui, args.change.wait)?;
     if request.nix != NixChoice::No {
@@ -155,13 +155,18 @@ impl Reregister for FilesReregister<'_> {
     }
 }
 
-fn build_request(args: &cli::RegisterArgs) -> Result<RegisterRequest> {
-    let (systems, all) = named_systems(&args.systems)?;
+fn build_request(args: &cli::RegisterArgs, host: &Host) -> Result<RegisterRequest> {
+    let mut rules = parse_rules(&args.rule)?;
+    if args.in_memory && args.systems.iter().any(|name| OtherSystem::find(name).is_some()) {
+        return Err(Error::Usage("--in-memory keeps QEMU in memory, and QEMU does not run this system".into()));
+    }
+    let names = add_other_systems(host, &args.systems, args.emulator.as_deref(), !args.change.dry_run, &mut rules)?;
+    let (systems, all) = named_systems(&names)?;
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io("find", path, e));
     let (source, network) = source::parse_source(&args.source_args, systems.len())?;
     Ok(RegisterRequest {
         systems,
-        rules: parse_rules(&args.rule)?,
+        rules,
         tests: args.test.iter().map(absolute).collect::<Result<_>>()?,
         all,
         source,
@@ -192,8 +197,10 @@ pub(super) fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, r
     let registered = |system_plan: &&SystemPlan| {
         result.receipt.systems.get(system_plan.arch.target).is_some_and(System::configures_nix)
     };
-    let systems: Vec<&str> =
-        plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied().collect();
+    let others = plan.rules.iter().filter(|planned| planned.rule.as_ref().is_some_and(|own| own.nix));
+    let others = others.map(|planned| planned.name.as_str());
+    let systems = plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied();
+    let systems: Vec<&str> = systems.chain(others).collect();
     if systems.is_empty() {
         return;
     }

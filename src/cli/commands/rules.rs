@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use binfmt_magic::{Arch, Rule, Syntax};
+use binfmt_magic::{Arch, OtherSystem, Rule, Syntax};
 
 use crate::binfmt::boot;
+use crate::binfmt::table::{self, Table};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::register::facts::Facts;
+use crate::register::other_emulator;
 use crate::register::own_rule;
 use crate::sanitize::AsText as _;
 
@@ -52,6 +54,28 @@ pub(super) fn add_rule(rules: &mut BTreeMap<String, Rule>, rule: Rule) -> Result
         Some(_) => Err(Error::Usage(format!("two rules have the name {name}"))),
         None => Ok(()),
     }
+}
+
+/// Adds the rules of the systems among `names` that QEMU does not run, for an emulator of this host. With `may_run` it is
+/// started with `--version`. Returns the other names.
+pub(super) fn add_other_systems(
+    host: &Host,
+    names: &[String],
+    emulator: Option<&str>,
+    may_run: bool,
+    rules: &mut BTreeMap<String, Rule>,
+) -> Result<Vec<String>> {
+    let (others, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| OtherSystem::find(name).is_some());
+    if others.is_empty() && emulator.is_some() {
+        let known: Vec<_> = OtherSystem::ALL.iter().map(|system| system.name).collect();
+        return Err(Error::Usage(format!("--emulator is for the systems {}", known.join(", "))));
+    }
+    // A tree without a table may be of a machine whose programs do not run here.
+    let may_run = may_run && !others.is_empty() && !matches!(table::read_table(host)?, Table::Offline);
+    for system in others.into_iter().filter_map(|name| OtherSystem::find(name)) {
+        rules.insert(system.name.to_owned(), other_emulator::find_rule(host, system, emulator, may_run)?);
+    }
+    Ok(names.into_iter().cloned().collect())
 }
 
 /// Separates names of own rules, which the receipt has, from names of systems.

@@ -10,7 +10,7 @@ pub use document::InvalidConfig;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule};
+use binfmt_magic::{Arch, OtherSystem, Rule};
 use clap::ValueEnum as _;
 
 use self::document::{Document, Located, Table};
@@ -161,6 +161,7 @@ fn read_systems(document: Document<'_>, table: &Table<'_>) -> Result<Vec<String>
                 return Err(document.error(*line, "systems: \"all\" cannot be combined with other systems"));
             }
             Ok(_) => {}
+            Err(_) if OtherSystem::find(value).is_some() => {}
             Err(e) => return Err(document.error(*line, format!("systems: {}", escape_line(&e.to_string())))),
         }
     }

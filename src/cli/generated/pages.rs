@@ -184,6 +184,10 @@ pub(super) const PAGES: [Page; 16] = [
                 ],
             ),
             (
+                "Run modules of WebAssembly, and programs of Windows:",
+                &["sudo binfmt-nix register wasm32-wasi", "sudo binfmt-nix register x86_64-windows --emulator wine"],
+            ),
+            (
                 "Register in a machine's image that is being built:",
                 &["sudo binfmt-nix register aarch64 --root /mnt/image"],
             ),
@@ -201,6 +205,15 @@ pub(super) const PAGES: [Page; 16] = [
                 "EMULATORS OF THE HOST",
                 &[
                     "--source auto uses the installed emulator of binfmt-nix, else the newest good static one on the machine, else a cached download, else a download. A good one is from the distribution, in a profile of Nix or Guix, or in /usr/local/bin; only root could have put it there; it is QEMU 7.2 or newer, and not a release that is known to break its guests. --source host also considers the interpreters of other tools' entries, and reports why each other emulator is not used. auto never downloads from another publisher than Debian; only --source fallback does.",
+                ],
+            ),
+            (
+                "SYSTEMS THAT QEMU DOES NOT RUN",
+                &[
+                    "wasm32-wasi and wasm64-wasi are run by wasmtime, wasmer or wasmedge, x86_64-windows and i686-windows by wine or wine64. The emulator is searched in PATH and where QEMU is searched, or named by --emulator, and never downloaded. Only root may be able to change it, and it has to answer --version. wazero is refused, because it needs a word before the file; a script that runs it can be registered by --rule.",
+                    "The system is registered as a rule that has its name. A tiny program of the system is run to prove it; Wine runs it without making its files. The programs of both systems of WebAssembly begin with the same bytes, and so do those of both systems of Windows: the newest entry runs both, so the second one has to have the same emulator. Modules of another version and components are not taken.",
+                    "Flag F is used only if the emulator needs no other file. Those of distributions are dynamically linked or scripts: without F, programs start only where the emulator and its files are, so not in a chroot, a container, or Nix's sandbox without extra-sandbox-paths. extra-platforms is set as for other systems. wasmtime gives a module no directory, so a builder that is a module writes no output.",
+                    "Tried: wasmtime 49 and Wine 8. wasmer and wasmedge are from their documentation.",
                 ],
             ),
             (

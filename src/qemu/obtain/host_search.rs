@@ -22,7 +22,7 @@ use crate::sanitize::AsText as _;
 /// Directories that are searched, in this order. Debian, Fedora, Arch, Alpine and Void use the first, with one of two file
 /// names. NixOS uses the second, and Nix on other systems the next three. Guix System and Guix on other systems use two more.
 /// The last one is where earlier versions of this tool installed emulators.
-const DIRS: [&str; 9] = [
+pub const DIRS: [&str; 9] = [
     "/usr/bin",
     "/run/current-system/sw/bin",
     "/nix/var/nix/profiles/default/bin",

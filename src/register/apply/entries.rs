@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use binfmt_magic::{Arch, EntryName, Rule};
+use binfmt_magic::{Arch, EntryName, OtherSystem, Rule};
 
 use super::Apply;
 use crate::binfmt::access;
@@ -150,11 +150,18 @@ impl Apply<'_> {
         Ok(interpreter)
     }
 
-    /// Runs a program to prove that an entry works. For an own rule, which files are not known, it proves that programs of
-    /// this machine still run.
+    /// Runs a program to prove that an entry works. For an own rule it proves that programs of this machine still run: the
+    /// files of the user's rules are not known.
     fn prove_entry(&mut self, subject: &Subject, rule: &Rule, interpreter: &InstalledEmulator) -> Result<()> {
-        let Subject::System(arch) = subject else { return verify::verify_native(rule) };
         let name = text_of_bytes(rule.name.as_bytes());
+        let Subject::System(arch) = subject else {
+            verify::verify_native(rule)?;
+            if let Some(system) = OtherSystem::find(&name) {
+                verify::verify_other(system, rule)?;
+                self.tested_rules.push(name);
+            }
+            return Ok(());
+        };
         verify::verify_entry(self.host, arch, &name, Some(&interpreter.version), rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
         Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule, WINDOW};
+use binfmt_magic::{Arch, OtherSystem, Rule, WINDOW};
 
 use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
@@ -62,11 +62,28 @@ pub(super) fn verify_file(host: &Host, rule: &Rule, file: &Path) -> Result<()> {
         return Err(not_working(format!("the kernel uses {taker} for {}", file.as_text())));
     }
     let path = file.as_text();
-    let child = StoppedChild::spawn_as_nobody(file, None);
+    let child = StoppedChild::spawn_as_nobody(file, &[], None);
     let ended = child.and_then(StoppedChild::finish).map_err(|e| not_working(format!("{path} cannot be run: {e}")))?;
     let (status, _, complaints) = ended;
     let last = complaints.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
     if status.success() { Ok(()) } else { Err(not_working(format!("{path} ended with {status}{last}"))) }
+}
+
+/// Variables that name a new directory to Wine: its files, and that the files of Windows are not made, which takes long
+/// (`is_prefix_bootstrap`, Wine's `dlls/ntdll/unix/loader.c`; seen with 8.0).
+const HOME_VARIABLES: [&str; 2] = ["WINEPREFIX", "WINEBOOTSTRAPMODE"];
+
+/// Runs the probe of a system that QEMU does not run, through its new entry.
+pub(super) fn verify_other(system: &OtherSystem, rule: &Rule) -> Result<()> {
+    let not_working = |why: String| Error::NotWorking { name: system.name.to_owned(), why };
+    let ended = host::isolation::run_alone(system.probe, &own_rule::interpreter_path(rule), &HOME_VARIABLES);
+    let ended = ended.map_err(|e| not_working(format!("the probe cannot be run: {e}")))?;
+    if ended.status.code() == Some(OtherSystem::PROBE_STATUS) {
+        return Ok(());
+    }
+    let hint = if system.name == "i686-windows" { "; a Wine without support of 32 bits cannot run it" } else { "" };
+    let last = ended.stderr.trim().lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
+    Err(not_working(format!("the probe ended with {}{last}{hint}", ended.status)))
 }
 
 /// Registers a rule whose emulator was verified and proven earlier.

@@ -56,6 +56,9 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         let name = name.to_str().and_then(|name| name.strip_prefix(paths::OWN_RULE_PREFIX)?.strip_suffix(".conf"));
         if let Some(name) = name.filter(|name| own_rule::check_name(name).is_ok()) {
             recover_rule(host, name, table, &mut receipt)?;
+            if let Some(own) = receipt.rules.get_mut(name) {
+                own.nix = configured.split_whitespace().any(|word| word == name);
+            }
         }
     }
     if !receipt.systems.is_empty() || !receipt.rules.is_empty() {
@@ -86,7 +89,7 @@ fn recover_rule(host: &Host, name: &str, table: &Table, receipt: &mut Receipt) -
     }
     let made = file_artifact(host, path)?;
     receipt.records.extend(made.map(|made| Record::new(Stage::Done, Some(&subject), made)));
-    receipt.rules.insert(name.to_owned(), OwnRule { line, tested: false });
+    receipt.rules.insert(name.to_owned(), OwnRule { line, tested: false, nix: false });
     Ok(())
 }
 

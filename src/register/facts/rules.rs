@@ -45,7 +45,7 @@ const CONTAINER_DIRS: [&str; 6] = [
 impl Facts {
     /// Reads what decides whether the rules can be registered. `tests` are files of this machine.
     pub fn inspect_rules(&mut self, host: &Host, rules: &BTreeMap<String, Rule>, tests: &[PathBuf]) -> Result<()> {
-        if rules.is_empty() {
+        if rules.is_empty() && tests.is_empty() {
             return Ok(());
         }
         self.hash_paths(host, rules.keys().map(|name| paths::own_rule_file(name)).collect())?;
@@ -98,7 +98,7 @@ fn read_tests(tests: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<u8>)>> {
 }
 
 /// Inspects the file that the kernel will start. Returns its first bytes as well, as far as they can be read.
-fn inspect_interpreter(
+pub fn inspect_interpreter(
     host: &Host,
     machine: &str,
     path: &Path,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use binfmt_magic::Arch;
+use binfmt_magic::{Arch, OtherSystem};
 
 use super::Step;
 use super::register::write_own_file;
@@ -12,9 +12,10 @@ use crate::nix::ConfState;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
 use crate::register::facts::Facts;
+use crate::register::own_rule;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::plan::unregister;
-use crate::register::receipt::{NixUse, System};
+use crate::register::receipt::{NixUse, OwnRule, System};
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::sanitize::AsText as _;
 
@@ -48,12 +49,14 @@ pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, arch: &Ar
 
 /// Adds the steps that configure Nix. The steps of the systems must be planned already.
 pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
-    let has_steps = groups.count_system_steps() > 0 && !request.systems.is_empty();
+    let is_system = |name: &String| OtherSystem::find(name).is_some();
+    let has_systems = !request.systems.is_empty() || request.rules.keys().any(is_system);
+    let has_steps = groups.count_system_steps() > 0 && has_systems;
     if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && has_steps {
         groups.notes.push("Nix was not found, so nix.conf is not changed (use --nix to write it anyway)".into());
     }
     let systems = systems_afterwards(facts, groups);
-    if !needs_nix_config(request, facts) || groups.systems.is_empty() {
+    if !needs_nix_config(request, facts) || (groups.systems.is_empty() && !has_systems) {
         if request.others == OtherSystems::Remove {
             unregister::add_nix_removal(facts, &systems, groups);
         }
@@ -67,7 +70,7 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
 
 /// Adds the steps after which Nix is configured for exactly these systems.
 pub(super) fn configure_nix(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) -> Result<()> {
-    let guests = list_guests(systems);
+    let guests = list_guests(systems, &rules_afterwards(facts, groups));
     if guests.is_empty() {
         unregister::add_nix_removal(facts, systems, groups);
         return Ok(());
@@ -102,6 +105,18 @@ pub(super) fn systems_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap
         };
     }
     systems
+}
+
+/// Returns the records of all own rules as they will be.
+pub(super) fn rules_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, OwnRule> {
+    let mut rules = facts.receipt.rules.clone();
+    for plan in &groups.rules {
+        match plan.rule.clone() {
+            Some(rule) => rules.insert(plan.name.clone(), rule),
+            None => rules.remove(&plan.name),
+        };
+    }
+    rules
 }
 
 fn describe_refusal(arch: &Arch) -> String {
@@ -140,13 +155,28 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
     [reason].into_iter().chain(lines).collect()
 }
 
-/// Lists the guests among `systems` that Nix is configured for.
-pub(super) fn list_guests(systems: &BTreeMap<String, System>) -> Vec<NixGuest<'_>> {
+/// Lists the guests among these systems and rules that Nix is configured for.
+pub(super) fn list_guests(
+    systems: &BTreeMap<String, System>,
+    rules: &BTreeMap<String, OwnRule>,
+) -> Vec<NixGuest<'static>> {
     let configured = systems.iter().filter(|(_, system)| system.is_in_nix_conf());
-    configured
-        .filter_map(|(target, system)| {
-            let arch = Arch::by_target(target)?;
-            Some(NixGuest { systems: arch.nix_systems, interpreter: &system.interpreter })
-        })
-        .collect()
+    let guest = |(target, system): (&String, &System)| {
+        let arch = Arch::by_target(target)?;
+        Some(NixGuest { systems: arch.nix_systems, interpreter: system.interpreter.clone() })
+    };
+    configured.filter_map(guest).chain(list_other_guests(rules, |own| own.nix)).collect()
+}
+
+/// Lists the systems that QEMU does not run among the selected rules.
+pub fn list_other_guests(
+    rules: &BTreeMap<String, OwnRule>,
+    is_selected: impl Fn(&OwnRule) -> bool,
+) -> impl Iterator<Item = NixGuest<'static>> {
+    let selected = rules.iter().filter(move |(_, own)| is_selected(own));
+    selected.filter_map(|(name, own)| {
+        let system = OtherSystem::find(name)?;
+        let interpreter = own_rule::interpreter_path(&own.rule()?);
+        Some(NixGuest { systems: std::slice::from_ref(&system.name), interpreter })
+    })
 }

@@ -1,20 +1,22 @@
 //! Plan of own rules: the guards, and the steps of each rule.
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use binfmt_magic::Rule;
+use binfmt_magic::{Entry, OtherSystem, Rule};
 
 use super::register::write_own_file;
 use super::{RulePlan, Step};
 use crate::binfmt::boot::OwnBootFile;
-use crate::binfmt::table::{Table, describe_entry, is_same_rule};
+use crate::binfmt::table::{Table, describe_entry, entry_name, is_same_rule};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::register::facts::{Facts, RuleFacts};
 use crate::register::own_rule::{self, InterpreterKind, RuleRefusal, refusal};
+use crate::register::plan::nix::needs_nix_config;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::receipt::OwnRule;
-use crate::register::request::RegisterRequest;
+use crate::register::request::{FORCE_HINT, NixChoice, OtherSystems, RegisterRequest};
 use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, command, text_of_bytes};
 
@@ -34,7 +36,11 @@ fn plan_rule(
     let known = facts.receipt.rules.get(name).filter(|known| known.line == line);
     check_rule(name, rule, found, known.is_some_and(|known| known.tested))?;
     check_name_is_free(facts, name)?;
+    let system = OtherSystem::find(name);
     let path = own_rule::interpreter_path(rule);
+    if let Some(system) = system.filter(|_| !request.force) {
+        check_not_taken(facts, system, &facts.real_path(&path))?;
+    }
     let subject = Subject::Rule(name.clone());
     let boot = if request.persist {
         let text = OwnBootFile { rule: rule.clone(), enabled: true }.to_text()?;
@@ -59,10 +65,13 @@ fn plan_rule(
     if !already {
         groups.notes.extend(describe_risks(name, rule, found));
     }
+    let removes_nix = request.nix == NixChoice::No && request.others == OtherSystems::Remove;
+    let keeps_nix = facts.receipt.rules.get(name).is_some_and(|known| known.nix) && !removes_nix;
+    let nix = system.is_some() && (needs_nix_config(request, facts) || keeps_nix);
     let known = known.filter(|_| is_registered);
     let tested = known.is_some_and(|known| known.tested);
     let already = already && known.is_some();
-    groups.rules.push(RulePlan { name: name.clone(), rule: Some(OwnRule { line, tested }), already });
+    groups.rules.push(RulePlan { name: name.clone(), rule: Some(OwnRule { line, tested, nix }), already });
     Ok(())
 }
 
@@ -98,10 +107,29 @@ fn check_name_is_free(facts: &Facts, name: &str) -> Result<()> {
     }
 }
 
+/// Refuses to take the programs of a system from another entry, unless that has the same emulator.
+fn check_not_taken(facts: &Facts, system: &OtherSystem, emulator: &Path) -> Result<()> {
+    let takes = |entry: &&Entry| entry.enabled && entry.rule.matches(system.probe);
+    let Some(entry) = facts.table.entries().iter().find(takes) else { return Ok(()) };
+    let name = entry_name(entry);
+    let is_own = facts.own_rule_entry(&name).is_some();
+    if is_own && (name == system.name || own_rule::interpreter_path(&entry.rule) == emulator) {
+        return Ok(());
+    }
+    let what = format!("the entry {name} takes the programs of {}: {}", system.name, describe_entry(entry));
+    Err(Error::Conflict { what, hint: FORCE_HINT.into() })
+}
+
 fn describe_risks(name: &str, rule: &Rule, found: &RuleFacts) -> Vec<String> {
     let path = own_rule::interpreter_path(rule).as_text();
     let mut notes = Vec::new();
     let unheld = found.interpreter.as_ref().ok().and_then(InterpreterKind::describe_unheld);
+    if let Some(what) = unheld.clone().filter(|_| OtherSystem::find(name).is_some()) {
+        notes.push(format!(
+            "{name}: {path} {what} is not held by flag F, so F is not used: the programs do not start where {path} and its \
+             files are missing, as in containers and in Nix's sandbox, which has what extra-sandbox-paths names"
+        ));
+    }
     if let Some(what) = unheld.filter(|_| rule.flags.fix_binary) {
         notes.push(format!(
             "{name}: flag F holds only {path}, which {what} is looked for in the chroot or container that starts a file: \

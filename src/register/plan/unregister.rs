@@ -15,9 +15,9 @@ use crate::nix::conf;
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
 use crate::register::facts::{Facts, RecordState};
-use crate::register::plan::nix::list_guests;
+use crate::register::plan::nix::{list_guests, rules_afterwards};
 use crate::register::plan::step_groups::StepGroups;
-use crate::register::receipt::{Artifact, Record, System};
+use crate::register::receipt::{Artifact, OwnRule, Record, System};
 use crate::register::request::{RegisterRequest, UnregisterRequest};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
@@ -38,7 +38,8 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let remaining: BTreeMap<_, _> =
         facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
-    plan_nix_removal(facts, &remaining, &mut plan);
+    let kept_rules = facts.receipt.rules.clone().into_iter().filter(|(name, _)| !rules.contains(name)).collect();
+    plan_nix_removal(facts, &remaining, &kept_rules, &mut plan);
     plan.steps.extend(in_memory_removal(request, facts));
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);
@@ -82,7 +83,7 @@ pub(super) fn add_removal_of_others(request: &RegisterRequest, facts: &Facts, gr
 /// Adds the removal of the lines of nix.conf that belong to none of `systems` to a registration.
 pub(super) fn add_nix_removal(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) {
     let mut plan = Plan::default();
-    plan_nix_removal(facts, systems, &mut plan);
+    plan_nix_removal(facts, systems, &rules_afterwards(facts, groups), &mut plan);
     groups.nix.extend(plan.steps);
     groups.findings.extend(plan.findings);
 }
@@ -140,11 +141,16 @@ fn is_above_receipt(path: &Path) -> bool {
 
 /// Plans the removal of the systems from binfmt-nix.conf. If no system remains, the file and the `!include` line are
 /// removed.
-fn plan_nix_removal(facts: &Facts, remaining: &BTreeMap<String, System>, plan: &mut Plan) {
+fn plan_nix_removal(
+    facts: &Facts,
+    remaining: &BTreeMap<String, System>,
+    rules: &BTreeMap<String, OwnRule>,
+    plan: &mut Plan,
+) {
     let is_own_conf =
         |record: &Record| matches!(&record.made, Artifact::File { path, .. } if path == Path::new(NIX_OWN_CONF));
     let before = plan.steps.len();
-    let guests = list_guests(remaining);
+    let guests = list_guests(remaining, rules);
     if guests.is_empty() {
         add_undo_steps(facts, plan, |record| matches!(record.made, Artifact::Include { .. }));
         add_undo_steps(facts, plan, is_own_conf);

@@ -83,6 +83,9 @@ pub struct OwnRule {
     pub line: String,
     /// Whether a file ran through the entry when the rule was registered (`--test`).
     pub tested: bool,
+    /// Whether Nix was configured for the system of this name (`wasm32-wasi`).
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub nix: bool,
 }
 
 impl OwnRule {

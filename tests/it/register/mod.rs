@@ -12,6 +12,7 @@ pub(crate) mod gapless;
 pub(crate) mod in_memory;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
+pub(crate) mod other_systems;
 pub(crate) mod receipt_properties;
 pub(crate) mod receipts;
 pub(crate) mod rules;

@@ -1,0 +1,2 @@
+        .set BITS, 32
+        .include "windows.inc"

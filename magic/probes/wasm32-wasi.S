@@ -1,0 +1,2 @@
+        .set MEMORY, 0
+        .include "wasi.inc"

@@ -1,0 +1,2 @@
+        .set MEMORY, 4
+        .include "wasi.inc"

@@ -1,0 +1,2 @@
+        .set BITS, 64
+        .include "windows.inc"
