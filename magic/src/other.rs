@@ -3,7 +3,7 @@
 //! The rows are those of NixOS (`nixos/lib/binfmt-magics.nix`, 8bccf164c099), with one difference: the magic of
 //! WebAssembly has the version, so that a file of another version is not matched.
 
-use crate::{Pattern, Recognition};
+use crate::Pattern;
 
 /// A system that QEMU does not run.
 #[derive(Debug)]
@@ -49,9 +49,9 @@ impl OtherSystem {
         Self::ALL.iter().find(|system| system.name == name)
     }
 
-    /// Returns what the rule of an entry recognises.
-    pub fn recognition(&self) -> Recognition {
-        Recognition::Magic(Pattern::without_mask(self.magic))
+    /// Returns the pattern of the programs.
+    pub fn pattern(&self) -> Pattern {
+        Pattern::without_mask(self.magic)
     }
 }
 
@@ -63,8 +63,7 @@ mod tests {
     #[test]
     fn every_probe_is_small_and_of_its_magic_alone() {
         for system in OtherSystem::ALL {
-            let Recognition::Magic(pattern) = system.recognition() else { panic!("{}", system.name) };
-            assert!(system.probe.len() < 300 && pattern.matches(system.probe), "{}", system.name);
+            assert!(system.probe.len() < 300 && system.pattern().matches(system.probe), "{}", system.name);
             assert!(Arch::ALL.iter().all(|arch| !arch.pattern().matches(system.probe)));
             assert!(Arch::find(system.name).is_err() && OtherSystem::find(system.name).is_some());
         }
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn modules_of_other_versions_are_not_matched() {
-        let Recognition::Magic(pattern) = OtherSystem::ALL[0].recognition() else { panic!() };
+        let pattern = OtherSystem::ALL[0].pattern();
         assert!(pattern.matches(b"\0asm\x01\0\0\0\x01"));
         // Version 2 does not exist; a component has version 13 and layer 1.
         for head in [&b"\0asm\x02\0\0\0"[..], b"\0asm\x0d\0\x01\0", b"\0asm"] {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{EntryName, Flags, OtherSystem, Rule};
+use binfmt_magic::{EntryName, Flags, OtherSystem, Recognition, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::env::kernel_release;
@@ -62,7 +62,7 @@ pub fn find_rule(host: &Host, system: &'static OtherSystem, wanted: Option<&str>
             Ok(kind) => {
                 return Ok(Rule {
                     name: EntryName::new(system.name)?,
-                    recognition: system.recognition(),
+                    recognition: Recognition::Magic(system.pattern()),
                     interpreter: path.as_os_str().as_bytes().to_vec(),
                     flags: Flags { fix_binary: kind == InterpreterKind::Static, ..Flags::default() },
                 });
