@@ -29,6 +29,7 @@ use crate::register::own_rule;
 use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
+use crate::ui::CheckBar;
 
 /// The state of the machine's foreign systems.
 #[derive(Debug, Serialize)]
@@ -195,8 +196,13 @@ fn gather_rules(host: &Host, facts: &Facts) -> Vec<RuleStatus> {
 }
 
 /// Examines every system that has an entry or is in the receipt.
-pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>) -> StatusReport {
-    let systems = host::parallel::map(Arch::ALL.iter().collect(), |arch| system_status(host, facts, config, arch));
+pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, bar: &CheckBar) -> StatusReport {
+    bar.expect(Arch::ALL.len());
+    let systems = host::parallel::map(Arch::ALL.iter().collect(), |arch| {
+        let status = system_status(host, facts, config, arch);
+        bar.advance();
+        status
+    });
     let systems: Vec<SystemStatus> = systems.into_iter().flatten().collect();
     let is_shown = |entry: &Entry| {
         let name = entry_name(entry);

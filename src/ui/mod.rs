@@ -12,7 +12,7 @@ pub mod table;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -261,6 +261,46 @@ impl Ui {
         DownloadBar { bar, ui: self.clone() }
     }
 }
+
+/// Progress bar of checks of several systems. It appears after half a second, and only if stderr is a terminal.
+#[derive(Debug)]
+pub struct CheckBar {
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl CheckBar {
+    /// Starts to count.
+    pub fn start() -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix("check");
+        Self { bar, began: Instant::now() }
+    }
+
+    /// Adds checks that will be made.
+    pub fn expect(&self, checks: usize) {
+        self.bar.inc_length(checks as u64);
+    }
+
+    /// Counts a check that was made.
+    pub fn advance(&self) {
+        if self.bar.is_hidden() && self.began.elapsed() >= CHECKS_WITHOUT_BAR && io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(1);
+    }
+}
+
+impl Drop for CheckBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Checks that take less show no bar.
+const CHECKS_WITHOUT_BAR: Duration = Duration::from_millis(500);
 
 /// Progress bar of a running download.
 #[derive(Debug, Clone)]

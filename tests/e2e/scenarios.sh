@@ -29,10 +29,28 @@ one_command() {
     check "status: works, by binfmt-nix, and Nix is configured" status_is works binfmt-nix true
     note registered
     proofs
+    check "status, doctor: slow checks show a bar on a terminal, and none elsewhere" shows_a_bar
     check "test: nothing is changed" same registered
     rm -f "$home/moved"
     check "register again: reports that it is registered already" registers "already registered"
     check "register again: nothing is changed, nothing is downloaded" unchanged_and_offline registered
+}
+
+# An emulator that takes a second. The bar appears after half of it.
+shows_a_bar() {
+    local line command shown=$home/shown
+    printf '%s\n' '#!/bin/sh' 'sleep 1' > /opt/slow
+    chmod 755 /opt/slow
+    line=$("$tool" list --format binfmt.d | grep '^:qemu-riscv64:' | sed 's|:[^:]*:[^:]*$|:/opt/slow:|')
+    printf '%s' "$line" > "$table/register"
+    for command in status doctor; do
+        script -qec "$tool $command" /dev/null < /dev/null > "$shown" || true
+        grep -q 'check \[' "$shown" || { cat "$shown"; return 1; }
+        "$tool" "$command" > "$shown" 2>&1 || true
+        ! grep 'check \[' "$shown" || return 1
+    done
+    echo -1 > "$table/qemu-riscv64"
+    rm /opt/slow "$shown"
 }
 
 # With the Nix of the machine, which uses neither a cache nor the network.

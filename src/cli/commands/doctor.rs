@@ -27,7 +27,7 @@ use crate::register::plan;
 use crate::register::plan::{Plan, Step};
 use crate::register::receipt::{NixBuildResult, NixUse};
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
-use crate::ui::Ui;
+use crate::ui::{CheckBar, Ui};
 
 pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
     if args.fix {
@@ -110,7 +110,9 @@ fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
 
 fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
     let facts = Facts::gather(host, &[], None)?;
-    let snapshot = gather::gather(host, &facts);
+    let bar = CheckBar::start();
+    let snapshot = gather::gather(host, &facts, &bar);
+    drop(bar);
     if let Some(signal) = host.pending_signal() {
         return Err(Error::Interrupted { signal });
     }

@@ -20,7 +20,7 @@ use crate::nix::machines::{self, BuilderHost};
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::sanitize::command;
-use crate::ui::Ui;
+use crate::ui::{CheckBar, Ui};
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
     let uri = builder_uri(name)?;
@@ -116,7 +116,7 @@ impl BuilderContext<'_> {
     /// else.
     fn registered_systems(&self) -> Vec<String> {
         let mut systems = Vec::new();
-        let status = status::gather_status(self.host, self.facts, self.nix_config);
+        let status = status::gather_status(self.host, self.facts, self.nix_config, &CheckBar::start());
         for system in status.systems {
             let Some(arch) = Arch::by_target(system.system).filter(|arch| !self.is_native(arch)) else { continue };
             if system.state != Health::Works {

@@ -20,15 +20,17 @@ use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
 use crate::sanitize::command;
-use crate::ui::Ui;
 use crate::ui::table::TextTable;
+use crate::ui::{CheckBar, Ui};
 
 pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
     if let Some(name) = &args.check {
         return print_check(name, host, ui);
     }
     let facts = Facts::gather(host, &[], None)?;
-    let status = status::gather_status(host, &facts, config_show::show_config_here(host).ok().as_ref());
+    let bar = CheckBar::start();
+    let status = status::gather_status(host, &facts, config_show::show_config_here(host).ok().as_ref(), &bar);
+    drop(bar);
     if ui.is_json() {
         ui.print_json(&status);
     } else {

@@ -24,9 +24,10 @@ use crate::nix::program;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
 use crate::register::own_rule;
+use crate::ui::CheckBar;
 
 /// Gathers all facts.
-pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
+pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
     let natives = native::find_native(&all, &facts.machine, &facts.table);
     let natives =
@@ -70,9 +71,9 @@ pub fn gather(host: &Host, facts: &Facts) -> Snapshot {
         clear_outer_table(&mut snapshot);
         snapshot.nix.iter_mut().for_each(|nix| nix.release = program::nix_release(host));
     }
-    snapshot.interpreters = inspect_interpreters(&snapshot);
+    snapshot.interpreters = inspect_interpreters(&snapshot, bar);
     snapshot.starts = find_starts(&snapshot);
-    snapshot.trials = run_trials(&snapshot);
+    snapshot.trials = run_trials(&snapshot, bar);
     snapshot
 }
 
@@ -85,13 +86,16 @@ fn clear_outer_table(snapshot: &mut Snapshot) {
 }
 
 /// Examines the interpreters. The kernel's paths are those of the running machine, even with `--root`.
-fn inspect_interpreters(snapshot: &Snapshot) -> BTreeMap<Vec<u8>, InterpreterFile> {
+fn inspect_interpreters(snapshot: &Snapshot, bar: &CheckBar) -> BTreeMap<Vec<u8>, InterpreterFile> {
     let mut entries: BTreeMap<&[u8], &Entry> = BTreeMap::new();
     for entry in snapshot.table.entries().iter().filter(|entry| has_file(entry)) {
         entries.entry(&entry.rule.interpreter).or_insert(entry);
     }
+    bar.expect(entries.len());
     let inspected = host::parallel::map(entries.into_iter().collect(), |(path, entry)| {
-        (path.to_vec(), inspect_interpreter(&snapshot.machine, entry))
+        let file = inspect_interpreter(&snapshot.machine, entry);
+        bar.advance();
+        (path.to_vec(), file)
     });
     inspected.into_iter().collect()
 }
@@ -135,12 +139,16 @@ fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
 }
 
 /// Starts a probe of each system that has an entry, and finds out which file runs the probe.
-fn run_trials(snapshot: &Snapshot) -> BTreeMap<&'static str, TrialRun> {
+fn run_trials(snapshot: &Snapshot, bar: &CheckBar) -> BTreeMap<&'static str, TrialRun> {
     if !snapshot.is_table_active() {
         return BTreeMap::new();
     }
-    let results = host::parallel::map(snapshot.emulated_systems().collect(), |(arch, entry)| {
-        Some((arch.target, run_trial(snapshot, arch, entry)?))
+    let systems: Vec<_> = snapshot.emulated_systems().collect();
+    bar.expect(systems.len());
+    let results = host::parallel::map(systems, |(arch, entry)| {
+        let trial = run_trial(snapshot, arch, entry);
+        bar.advance();
+        Some((arch.target, trial?))
     });
     results.into_iter().flatten().collect()
 }
