@@ -91,6 +91,12 @@ pub enum InterpreterProblem {
     /// The interpreter of the script is missing.
     #[error("is a script, and its interpreter {0} does not exist")]
     NoScriptInterpreter(String),
+    /// The loader of the program is missing.
+    #[error("needs the loader {0}, which does not exist")]
+    NoLoader(String),
+    /// Another user could replace the loader, or the interpreter of the script.
+    #[error("needs {0}, which is not safe: {1}")]
+    NeedsUntrusted(String, TrustError),
     /// The file belongs to a container, and is deleted with it.
     #[error("is a file of a container, which ends with the container")]
     InContainer,

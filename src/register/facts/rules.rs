@@ -149,12 +149,8 @@ fn check_file(
     }
     if let Some(line) = script::parse_if_script(head) {
         let shell = line.map_err(|_| InterpreterProblem::NotProgram)?;
-        let is_there = host.exists(Path::new(&shell.interpreter));
-        return if is_there {
-            Ok(InterpreterKind::Script(shell.interpreter))
-        } else {
-            Err(InterpreterProblem::NoScriptInterpreter(shell.interpreter))
-        };
+        check_needed_file(host, &shell.interpreter, InterpreterProblem::NoScriptInterpreter)?;
+        return Ok(InterpreterKind::Script(shell.interpreter));
     }
     if !head.starts_with(binary::ELF_MAGIC) {
         return Err(InterpreterProblem::NotProgram);
@@ -167,6 +163,22 @@ fn check_file(
         (Some("x86_64"), Some("i386")) | (Some("aarch64"), Some("arm")) => {}
         (_, found) => return Err(InterpreterProblem::OtherMachine(found.unwrap_or("another machine").to_owned())),
     }
-    let loader = binary::find_loader(head);
-    Ok(loader.map_or(InterpreterKind::Static, |loader| InterpreterKind::Dynamic(text_of_bytes(&loader))))
+    let Some(loader) = binary::find_loader(head) else { return Ok(InterpreterKind::Static) };
+    let loader = text_of_bytes(&loader);
+    check_needed_file(host, &loader, InterpreterProblem::NoLoader)?;
+    Ok(InterpreterKind::Dynamic(loader))
+}
+
+/// Checks the file that the kernel starts, too, to start the interpreter. One that may not be read cannot be replaced.
+fn check_needed_file(
+    host: &Host,
+    path: &str,
+    missing: fn(String) -> InterpreterProblem,
+) -> std::result::Result<(), InterpreterProblem> {
+    let real = Path::new(path);
+    match host.open_trusted_through_links(real) {
+        Err(Error::Untrusted(why)) => Err(InterpreterProblem::NeedsUntrusted(path.to_owned(), why)),
+        Err(_) if !host.exists(real) => Err(missing(path.to_owned())),
+        _ => Ok(()),
+    }
 }

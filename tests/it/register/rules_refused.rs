@@ -108,6 +108,30 @@ fn an_interpreter_that_other_users_can_change_is_refused() {
 }
 
 #[sandboxed]
+fn what_the_interpreter_needs_is_checked_too() {
+    let tree = Tree::new().mounted().program("usr/bin/script", "#!/opt/sh\nexit 0\n").program("opt/sh", "");
+    let rule = ":greet:E::greet::/usr/bin/script:";
+    let tree = tree.mode("opt/sh", 0o777);
+    let before = tree.snapshot();
+    drop(
+        tree.run(&["register", "--rule", rule])
+            .exits(1)
+            .says("needs /opt/sh, which is not safe")
+            .says("written by others"),
+    );
+    before.is_unchanged_in(&tree);
+    let tree = tree.mode("opt/sh", 0o755);
+    tree.run(&["register", "--rule", rule]).exits(0);
+    tree.run(&["unregister", "greet"]).exits(0);
+    tree.remove("opt/sh");
+    tree.run(&["register", "--rule", rule]).exits(1).says("its interpreter /opt/sh does not exist");
+    // A dynamic program of this machine.
+    let tree = tree.program("usr/bin/dynamic", fs::read("/bin/true").unwrap());
+    let rule = ":greet:E::greet::/usr/bin/dynamic:";
+    tree.run(&["register", "--rule", rule]).exits(1).says("needs the loader /lib").says("which does not exist");
+}
+
+#[sandboxed]
 fn a_rule_may_not_take_its_interpreter_or_a_setuid_program() {
     let tree = Tree::new().mounted().with_interpreter();
     let tree = tree.program("usr/bin/loops.greet", "#!/bin/sh\n").program("bin/sh", "").file("usr/bin/sudo.greet", "x");
