@@ -7,8 +7,34 @@ for index in "${!packages[@]}"; do
     [[ ${packages[$index]} != linux-image-* ]] || unset "packages[$index]"
 done
 
+more_files() { cross_tests binfmt-magic --test=kernel_oracle "$1/kernel-oracle"; }
+
 after_register() {
     restart_systemd_binfmt
+    guest "the kernel accepts the lines that magic accepts, and shows the entries that magic prints" <<'END'
+chmod 755 /root/in/kernel-oracle
+BINFMT_NIX_REQUIRE=kernel /root/in/kernel-oracle --nocapture 2>&1 | tee /tmp/oracle
+grep 'syntax Linux7_3' /tmp/oracle
+END
+    guest "an entry with flag T or L above ours is named, and the proposed command helps" <<'END'
+line=$("$tool" list --format binfmt.d | grep '^:qemu-aarch64:')
+for flag in T L; do
+    changed=${line/:qemu-aarch64:/:hides:}
+    printf '%s' "${changed%:*}:${flag}F" > "$table/register"
+    refuses runs
+    "$tool" explain /tmp/aarch64/uname > /tmp/explained || [ $? = 3 ]
+    grep "hides .*flag $flag" /tmp/explained
+    "$tool" test aarch64 > /tmp/said || [ $? = 3 ]
+    cat /tmp/said
+    grep "hides has flag $flag" /tmp/said
+    sh -c "$(grep -oE "$tool register aarch64.*" /tmp/said | head -n 1)"
+    runs
+    "$tool" unregister aarch64
+    rm "$table/hides"
+    "$tool" register aarch64
+    runs
+done
+END
     guest "entries with the flags of Linux 7.3 are shown, and harm nothing" <<'END'
 uname -r | grep '^7\.3'
 for flag in T L D; do
