@@ -10,6 +10,7 @@ pub(crate) mod every_system;
 pub(crate) mod force;
 pub(crate) mod gapless;
 pub(crate) mod in_memory;
+pub(crate) mod known_rules;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod other_systems;

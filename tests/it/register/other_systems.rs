@@ -14,12 +14,12 @@ use crate::support::table::probe;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 use crate::support::{LiarBehavior, Tree, liar, skip};
 
-/// A file of a real runtime, which `tests/run full` downloads.
-fn runtime(file: &str) -> PathBuf {
+/// A file of a real runtime, which `tests/run --full` downloads.
+pub(super) fn runtime(file: &str) -> PathBuf {
     let dir = std::env::var_os("BINFMT_NIX_TEST_RUNTIMES").filter(|dir| !dir.is_empty());
     let path = dir.map(|dir| Path::new(&dir).join(file)).filter(|path| path.exists());
     path.unwrap_or_else(|| {
-        skip("runtimes", format!("BINFMT_NIX_TEST_RUNTIMES has no {file}: 118 MB for tests/run full"))
+        skip("runtimes", format!("BINFMT_NIX_TEST_RUNTIMES has no {file}: 160 MB for tests/run --full"))
     })
 }
 
@@ -48,7 +48,7 @@ fn a_system_is_registered_proven_repaired_and_undone() {
 #[sandboxed]
 fn modules_run_by_a_real_runtime() {
     let program = fs::read(runtime("wasmtime/wasmtime_cli/wasmtime")).unwrap();
-    check_modules(&Tree::new().program("usr/bin/wasmtime", program));
+    check_modules(&Tree::new().program("usr/bin/wasmtime", program).program("lib64/ld-linux-x86-64.so.2", ""));
 }
 
 fn check_modules(tree: &Tree) {
