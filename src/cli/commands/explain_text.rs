@@ -155,11 +155,13 @@ pub(super) fn flag_lines(found: &InterpreterReport) -> Vec<String> {
         'P' => "P: the program keeps its own argv[0]",
         'O' => "O: the program is passed as an open file",
         'C' => "C: setuid programs get their rights, and so does the interpreter",
+        'T' => "T: the program keeps its arguments and /proc/PID/exe",
+        'L' => "L: the kernel runs the program itself, and the interpreter as its loader",
         _ => "F: the kernel holds the interpreter open since its registration",
     };
     let Some(flags) = &found.flags else { return Vec::new() };
     let mut lines: Vec<String> = flags.chars().map(|flag| meaning(flag).to_owned()).collect();
-    if !flags.contains('P') {
+    if !flags.contains(['P', 'T', 'L']) {
         lines.push("no P: the program does not see its own argv[0]".into());
     }
     lines
@@ -179,4 +181,31 @@ pub(super) fn origin_lines(origin: &ProcessOrigin) -> [&'static str; 2] {
             CurrentEmulator::Unknown => "could not be tested, so the file that it starts now is unknown",
         },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_has_a_line_of_its_own() {
+        let letters = |flags: &str| -> String {
+            let found = InterpreterReport {
+                path: "/q".into(),
+                flags: Some(flags.into()),
+                held: true,
+                is_the_file: None,
+                opens: true,
+                errno: None,
+                detail: None,
+                linking: None,
+                in_sandbox: true,
+            };
+            flag_lines(&found).iter().map(|line| line.split(':').next().unwrap_or_default()).collect()
+        };
+        assert_eq!(letters("POCF"), "POCF");
+        assert_eq!(letters("OCFT"), "OCFT");
+        assert_eq!(letters("FL"), "FL");
+        assert_eq!(letters("F"), "Fno P");
+    }
 }
