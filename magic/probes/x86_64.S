@@ -2,6 +2,7 @@
         .set DATA, 1
         .set MACHINE, 62
         .set FLAGS, 0
+        .set SECTIONS, 2                        /* box64 requires a section with names (0.3.4, seen) */
         .include "elf64.inc"
         movl $1, %eax
         movl $1, %edi
@@ -15,4 +16,9 @@
         movl $60, %eax
         xorl %edi, %edi
         syscall
+        .balign 8, 0
+        .set TABLE, . - start
+        .8byte 0, 0, 0, 0, 0, 0, 0, 0
+        .4byte 0, 3                             /* SHT_STRTAB: the first zero byte above */
+        .8byte 0, 0, TABLE, 1, 0, 0, 0
         .set SIZE, . - start

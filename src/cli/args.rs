@@ -29,9 +29,9 @@ pub struct RegisterArgs {
     /// registered, and the result says that it was not tested.
     #[arg(long, value_name = "FILE")]
     pub test: Vec<PathBuf>,
-    /// Use this emulator for a system that QEMU does not run
+    /// Use this emulator instead of QEMU: box64, fex, rosetta, wine, ...
     ///
-    /// A name that is searched on this machine, or a path: see SYSTEMS THAT QEMU DOES NOT RUN.
+    /// A name that is searched on this machine, or a path: see SYSTEMS THAT QEMU DOES NOT RUN and OTHER EMULATORS.
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "in_memory")]
     pub emulator: Option<String>,
     /// Where QEMU comes from

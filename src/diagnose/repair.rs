@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use binfmt_magic::{Arch, Entry, OtherSystem, Rule};
+use binfmt_magic::{Arch, Entry, Rule};
 
 use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::sanitize::{shell_quote, text_of_bytes};
 
@@ -114,9 +115,9 @@ pub fn repair_rule(shell: &Shell, rule: &Rule, has_interpreter: bool) -> Vec<Str
         return vec![shell.tool_command(format_args!("unregister {}", text_of_bytes(rule.name.as_bytes())))];
     }
     let interpreter = text_of_bytes(&rule.interpreter);
-    if let Some(system) = OtherSystem::find(&text_of_bytes(rule.name.as_bytes())) {
+    if let Some(system) = EmulatedSystem::of_rule(&text_of_bytes(rule.name.as_bytes())) {
         let emulator = shell_quote(&interpreter);
-        return vec![shell.tool_command(format_args!("register {} --emulator {emulator}", system.name))];
+        return vec![shell.tool_command(format_args!("register {} --emulator {emulator}", system.system()))];
     }
     let Ok(line) = rule.to_line() else { return Vec::new() };
     if !line.is_ascii() {

@@ -8,6 +8,7 @@
 //! or undone. [`watch`] registers removed entries again for as long as it runs.
 
 pub mod apply;
+pub mod emulated;
 pub mod facts;
 pub mod nix_builds;
 pub mod nixos;

@@ -1,18 +1,19 @@
-//! Emulators of systems that QEMU does not run: found on the host, validated, and never downloaded.
+//! Emulators other than QEMU: found on the host, validated, and never downloaded.
 //!
-//! Such a system is registered as an own rule that has the system's name: with the same guards, proof and undo.
+//! Their systems are registered as own rules: with the same guards, proof and undo.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{EntryName, Flags, OtherSystem, Recognition, Rule};
+use binfmt_magic::{Arch, EntryName, Flags, OtherSystem, Recognition, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::env::kernel_release;
 use crate::host::{self, Host, StoppedChild};
 use crate::qemu::obtain::host_search;
+use crate::register::emulated::{self, EmulatedSystem};
 use crate::register::facts::rules::inspect_interpreter;
 use crate::register::own_rule::{InterpreterKind, InterpreterProblem};
 use crate::sanitize::AsText as _;
@@ -35,9 +36,10 @@ enum Unusable {
 
 /// No emulator of a system can be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{} has no emulator that can be used: {rejected}", system.name)]
+#[error("{system} has no emulator that can be used: {rejected}")]
 struct NoEmulatorError {
-    system: &'static OtherSystem,
+    system: &'static str,
+    files: String,
     rejected: String,
 }
 
@@ -47,71 +49,113 @@ impl Failure for NoEmulatorError {
     }
 
     fn hint(&self) -> Option<String> {
-        let names = self.system.emulators.join(" or ");
-        Some(format!("install {names}, or name one that only root can change: --emulator PATH"))
+        Some(format!("install {}, or name one that only root can change: --emulator PATH", self.files))
     }
+}
+
+/// Lists what may run a system, by any of its names: one that QEMU does not run, or with `--emulator` one of Linux.
+/// Returns `None` if QEMU runs it.
+pub fn list_emulated(name: &str, wanted: Option<&str>) -> Result<Option<Vec<EmulatedSystem>>> {
+    if let Some(system) = OtherSystem::find(name) {
+        return Ok(Some(vec![EmulatedSystem::Other(system)]));
+    }
+    let Some(wanted) = wanted else { return Ok(None) };
+    let arch = Arch::find(name)?;
+    let is_wanted = |system: &EmulatedSystem| match system {
+        EmulatedSystem::Linux(emulator, _) => {
+            wanted.contains('/') || (emulator.name == wanted && emulator.targets.contains(&arch.target))
+        }
+        EmulatedSystem::Other(_) => false,
+    };
+    let found: Vec<_> = EmulatedSystem::list_linux(arch).filter(is_wanted).collect();
+    if found.is_empty() {
+        let known: Vec<_> = emulated::LINUX_EMULATORS.iter().map(|known| known.name).collect();
+        let what = format!("--emulator {wanted}: it is not known as an emulator of {}", arch.target);
+        return Err(Error::Usage(format!("{what}; {} run x86_64", known.join(", "))));
+    }
+    Ok(Some(found))
 }
 
 /// Builds the rule of a system for the first emulator that can be used, or for the one that the user named. It has flag F
 /// if the emulator needs no other file. With `may_run` the emulator is started with `--version`, as the user `nobody`.
-pub fn find_rule(host: &Host, system: &'static OtherSystem, wanted: Option<&str>, may_run: bool) -> Result<Rule> {
+pub fn find_rule(
+    host: &Host,
+    systems: &[EmulatedSystem],
+    wanted: Option<&str>,
+    credentials: bool,
+    may_run: bool,
+) -> Result<Rule> {
     let machine = kernel_release().0;
-    let mut rejected = Vec::new();
-    for path in list_candidates(host, system, wanted)? {
-        match judge(host, system, &machine, &path, may_run) {
-            Ok(kind) => {
-                return Ok(Rule {
-                    name: EntryName::new(system.name)?,
-                    recognition: Recognition::Magic(system.pattern()),
-                    interpreter: path.as_os_str().as_bytes().to_vec(),
-                    flags: Flags { fix_binary: kind == InterpreterKind::Static, ..Flags::default() },
-                });
+    let (mut rejected, mut files) = (Vec::new(), Vec::new());
+    for system in systems {
+        let (names, paths) = list_candidates(host, *system, wanted)?;
+        for path in paths {
+            match judge(host, *system, &machine, &path, may_run) {
+                Ok(kind) => {
+                    let credentials = credentials && matches!(system, EmulatedSystem::Linux(..));
+                    let fix_binary = kind == InterpreterKind::Static;
+                    return Ok(Rule {
+                        name: EntryName::new(system.rule_name())?,
+                        recognition: Recognition::Magic(system.pattern()),
+                        interpreter: path.as_os_str().as_bytes().to_vec(),
+                        flags: Flags { fix_binary, credentials, ..system.flags() }.normalised(),
+                    });
+                }
+                Err(why) => rejected.push(format!("{} {why}", path.as_text())),
             }
-            Err(why) => rejected.push(format!("{} {why}", path.as_text())),
         }
+        files.extend(names);
     }
-    let rejected = if rejected.is_empty() {
-        format!("{} was not found", wanted.unwrap_or(&system.emulators.join(", ")))
-    } else {
-        rejected.join("; ")
-    };
-    Err(Error::other(NoEmulatorError { system, rejected }))
+    rejected.dedup();
+    if rejected.is_empty() {
+        rejected.push(format!("{} was not found", files.join(", ")));
+    }
+    let system = systems.first().map(|system| system.system()).unwrap_or_default();
+    Err(Error::other(NoEmulatorError { system, files: files.join(" or "), rejected: rejected.join("; ") }))
 }
 
-/// Lists the files that may be emulators: of the directories of PATH and of those in which QEMU is searched.
-fn list_candidates(host: &Host, system: &OtherSystem, wanted: Option<&str>) -> Result<Vec<PathBuf>> {
-    let mut names = system.emulators.to_vec();
-    if names.contains(&"wasmtime") {
-        names.push(WAZERO);
+/// Lists the names of an emulator's file, and the files that may be one: of the directories of PATH, of those in which QEMU is
+/// searched, and of its own.
+fn list_candidates(
+    host: &Host,
+    system: EmulatedSystem,
+    wanted: Option<&str>,
+) -> Result<(Vec<&'static str>, Vec<PathBuf>)> {
+    let (mut names, own_dirs) = match system {
+        EmulatedSystem::Other(system) => (system.emulators.to_vec(), &[][..]),
+        EmulatedSystem::Linux(emulator, _) => (emulator.files.to_vec(), emulator.dirs),
+    };
+    if let Some(path) = wanted.filter(|wanted| wanted.contains('/')) {
+        let path = std::path::absolute(path).map_err(|e| Error::io("find", Path::new(path), e))?;
+        return Ok((names, vec![path]));
     }
-    match wanted {
-        Some(path) if path.contains('/') => {
-            return Ok(vec![std::path::absolute(path).map_err(|e| Error::io("find", Path::new(path), e))?]);
+    let wazero = names.contains(&"wasmtime").then_some(WAZERO);
+    if let EmulatedSystem::Other(other) = system {
+        let known: Vec<_> = names.iter().copied().chain(wazero).collect();
+        if let Some(name) = wanted.filter(|name| !known.contains(name)) {
+            let known = known.join(", ");
+            let what = format!("--emulator {name}: {} is run by one of: {known}; or a path", other.name);
+            return Err(Error::Usage(what));
         }
-        Some(name) if !names.contains(&name) => {
-            let known = names.join(", ");
-            return Err(Error::Usage(format!(
-                "--emulator {name}: {} is run by one of: {known}; or a path",
-                system.name
-            )));
-        }
-        Some(name) => names.retain(|known| *known == name),
-        None => {}
+        names = known.into_iter().filter(|known| wanted.map_or(*known != WAZERO, |name| name == *known)).collect();
     }
+    let searched = names.iter().copied().chain(wazero.filter(|_| wanted.is_none()));
     let path = host::env::var("PATH").filter(|_| host.is_live()).unwrap_or_default();
-    let dirs: Vec<&str> = path.split(':').filter(|dir| dir.starts_with('/')).chain(host_search::DIRS).collect();
+    let dirs =
+        path.split(':').filter(|dir| dir.starts_with('/')).chain(host_search::DIRS).chain(own_dirs.iter().copied());
+    let dirs: Vec<&str> = dirs.collect();
     let mut found: Vec<PathBuf> = Vec::new();
-    for file in names.iter().flat_map(|name| dirs.iter().map(move |dir| Path::new(dir).join(name))) {
+    for file in searched.flat_map(|name| dirs.iter().map(move |dir| Path::new(dir).join(name))) {
         if host.exists(&file) && !found.contains(&file) {
             found.push(file);
         }
     }
-    Ok(found)
+    Ok((names, found))
 }
 
 fn judge(
     host: &Host,
-    system: &OtherSystem,
+    system: EmulatedSystem,
     machine: &str,
     path: &Path,
     may_run: bool,
@@ -123,9 +167,9 @@ fn judge(
     if may_run {
         let child = StoppedChild::spawn_as_nobody(&host.real_path(path), &["--version"], None);
         let (_, output, complaints) = child.and_then(StoppedChild::finish).map_err(Unusable::Start)?;
-        let answer = String::from_utf8_lossy(&output).trim().to_ascii_lowercase();
-        if !system.emulators.iter().any(|name| answer.starts_with(name.trim_end_matches("64"))) {
-            let answer = if answer.is_empty() { complaints.trim() } else { &answer };
+        let answer = format!("{}\n{complaints}", String::from_utf8_lossy(&output).trim());
+        let answer = answer.trim();
+        if !system.knows_answer(&answer.to_ascii_lowercase()) {
             return Err(Unusable::Answer(answer.lines().next().unwrap_or_default().to_owned()));
         }
     }

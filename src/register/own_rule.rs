@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, OtherSystem, Rule};
+use binfmt_magic::{Arch, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result, TrustError};
 use crate::paths;
+use crate::register::emulated::EmulatedSystem;
 use crate::sanitize::AsText as _;
 
 /// Longest name of an own rule: its boot file has a name of 255 bytes then.
@@ -184,8 +185,8 @@ pub fn check_text(rule: &Rule) -> Result<String> {
     let name = rule.name.to_string();
     let refuse = |why| refusal(&name, why);
     check_name(&name).map_err(refuse)?;
-    if let Some(system) = OtherSystem::find(&name) {
-        return Err(refuse(RuleRefusal::SystemName(system.name)));
+    if let Some(system) = EmulatedSystem::of_rule(&name) {
+        return Err(refuse(RuleRefusal::SystemName(system.system())));
     }
     let path = interpreter_path(rule);
     if !path.is_absolute() {

@@ -24,6 +24,7 @@ use crate::qemu::obtain::ResolvedSource;
 use crate::qemu::obtain::source::Source;
 use crate::qemu::version_query::VersionQuery;
 use crate::register::apply::{Apply, ApplyResult};
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::register::nixos;
 use crate::register::plan;
@@ -160,7 +161,13 @@ fn build_request(args: &cli::RegisterArgs, host: &Host) -> Result<RegisterReques
     if args.in_memory && args.systems.iter().any(|name| OtherSystem::find(name).is_some()) {
         return Err(Error::Usage("--in-memory keeps QEMU in memory, and QEMU does not run this system".into()));
     }
-    let names = add_other_systems(host, &args.systems, args.emulator.as_deref(), !args.change.dry_run, &mut rules)?;
+    let names = add_other_systems(
+        host,
+        &args.systems,
+        args.emulator.as_deref().map(|emulator| (emulator, args.credentials)),
+        !args.change.dry_run,
+        &mut rules,
+    )?;
     let (systems, all) = named_systems(&names)?;
     let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Error::io("find", path, e));
     let (source, network) = source::parse_source(&args.source_args, systems.len())?;
@@ -198,7 +205,8 @@ pub(super) fn check_nix_config(host: &Host, plan: &Plan, result: &ApplyResult, r
         result.receipt.systems.get(system_plan.arch.target).is_some_and(System::configures_nix)
     };
     let others = plan.rules.iter().filter(|planned| planned.rule.as_ref().is_some_and(|own| own.nix));
-    let others = others.map(|planned| planned.name.as_str());
+    let others = others.filter_map(|planned| EmulatedSystem::of_rule(&planned.name));
+    let others = others.flat_map(EmulatedSystem::nix_systems).copied();
     let systems = plan.systems.iter().filter(registered).flat_map(|system_plan| system_plan.arch.nix_systems).copied();
     let systems: Vec<&str> = systems.chain(others).collect();
     if systems.is_empty() {

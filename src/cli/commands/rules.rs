@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use binfmt_magic::{Arch, OtherSystem, Rule, Syntax};
+use binfmt_magic::{Arch, Rule, Syntax};
 
 use crate::binfmt::boot;
 use crate::binfmt::table::{self, Table};
@@ -56,26 +56,28 @@ pub(super) fn add_rule(rules: &mut BTreeMap<String, Rule>, rule: Rule) -> Result
     }
 }
 
-/// Adds the rules of the systems among `names` that QEMU does not run, for an emulator of this host. With `may_run` it is
-/// started with `--version`. Returns the other names.
+/// Adds the rules of the systems among `names` that another emulator than QEMU runs: one of this host, which `--emulator` may
+/// name, together with whether it gets flag C. With `may_run` it is started with `--version`. Returns the other names.
 pub(super) fn add_other_systems(
     host: &Host,
     names: &[String],
-    emulator: Option<&str>,
+    emulator: Option<(&str, bool)>,
     may_run: bool,
     rules: &mut BTreeMap<String, Rule>,
 ) -> Result<Vec<String>> {
-    let (others, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| OtherSystem::find(name).is_some());
-    if others.is_empty() && emulator.is_some() {
-        let known: Vec<_> = OtherSystem::ALL.iter().map(|system| system.name).collect();
-        return Err(Error::Usage(format!("--emulator is for the systems {}", known.join(", "))));
+    let (emulator, credentials) = emulator.unzip();
+    let mut others = Vec::new();
+    for name in names {
+        let Some(systems) = other_emulator::list_emulated(name, emulator)? else {
+            others.push(name.clone());
+            continue;
+        };
+        // A tree without a table may be of a machine whose programs do not run here.
+        let may_run = may_run && !matches!(table::read_table(host)?, Table::Offline);
+        let rule = other_emulator::find_rule(host, &systems, emulator, credentials == Some(true), may_run)?;
+        rules.insert(rule.name.to_string(), rule);
     }
-    // A tree without a table may be of a machine whose programs do not run here.
-    let may_run = may_run && !others.is_empty() && !matches!(table::read_table(host)?, Table::Offline);
-    for system in others.into_iter().filter_map(|name| OtherSystem::find(name)) {
-        rules.insert(system.name.to_owned(), other_emulator::find_rule(host, system, emulator, may_run)?);
-    }
-    Ok(names.into_iter().cloned().collect())
+    Ok(others)
 }
 
 /// Separates names of own rules, which the receipt has, from names of systems.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use binfmt_magic::{Arch, EntryName, OtherSystem, Rule};
+use binfmt_magic::{Arch, EntryName, Rule};
 
 use super::Apply;
 use crate::binfmt::access;
@@ -13,6 +13,7 @@ use crate::host;
 use crate::register::apply::emulator::InstalledEmulator;
 use crate::register::apply::rollback::Undo;
 use crate::register::apply::verify;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
 use crate::register::receipt::Artifact;
 use crate::register::request::FORCE_HINT;
@@ -156,7 +157,7 @@ impl Apply<'_> {
         let name = text_of_bytes(rule.name.as_bytes());
         let Subject::System(arch) = subject else {
             verify::verify_native(rule)?;
-            if let Some(system) = OtherSystem::find(&name) {
+            if let Some(system) = EmulatedSystem::of_rule(&name) {
                 verify::verify_other(system, rule)?;
                 self.tested_rules.push(name);
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, OtherSystem, Rule, WINDOW};
+use binfmt_magic::{Arch, Rule, WINDOW};
 
 use crate::binfmt::access;
 use crate::binfmt::harm::NativePrograms;
@@ -19,6 +19,7 @@ use crate::host::{self, Host, INTERNAL, StoppedChild};
 use crate::paths;
 use crate::qemu::binary;
 use crate::register::apply::emulator::FileVersion;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
 use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, text_of_bytes};
@@ -73,15 +74,18 @@ pub(super) fn verify_file(host: &Host, rule: &Rule, file: &Path) -> Result<()> {
 /// (`is_prefix_bootstrap`, Wine's `dlls/ntdll/unix/loader.c`; seen with 8.0).
 const HOME_VARIABLES: [&str; 2] = ["WINEPREFIX", "WINEBOOTSTRAPMODE"];
 
-/// Runs the probe of a system that QEMU does not run, through its new entry.
-pub(super) fn verify_other(system: &OtherSystem, rule: &Rule) -> Result<()> {
-    let not_working = |why: String| Error::NotWorking { name: system.name.to_owned(), why };
-    let ended = host::isolation::run_alone(system.probe, &own_rule::interpreter_path(rule), &HOME_VARIABLES);
+/// Runs the probe of a system that another emulator than QEMU runs, through its new entry. A probe of Linux prints the name
+/// with which it was started.
+pub(super) fn verify_other(system: EmulatedSystem, rule: &Rule) -> Result<()> {
+    let not_working = |why: String| Error::NotWorking { name: system.rule_name(), why };
+    let (probe, expected) = system.probe();
+    let ended = host::isolation::run_alone(probe, &own_rule::interpreter_path(rule), &HOME_VARIABLES);
     let ended = ended.map_err(|e| not_working(format!("the probe cannot be run: {e}")))?;
-    if ended.status.code() == Some(OtherSystem::PROBE_STATUS) {
+    let prints = matches!(system, EmulatedSystem::Linux(..));
+    if ended.status.code() == Some(expected) && (!prints || ended.stdout.contains(PROBE_PATH)) {
         return Ok(());
     }
-    let hint = if system.name == "i686-windows" { "; a Wine without support of 32 bits cannot run it" } else { "" };
+    let hint = if system.system() == "i686-windows" { "; a Wine without support of 32 bits cannot run it" } else { "" };
     let last = ended.stderr.trim().lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
     Err(not_working(format!("the probe ended with {}{last}{hint}", ended.status)))
 }

@@ -16,6 +16,7 @@ use crate::host::Host;
 use crate::nix::conf;
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
 use crate::register::receipt::{Artifact, NixUse, OwnRule, Receipt, Record, Stage, System};
 use crate::register::subject::Subject;
@@ -57,7 +58,8 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         if let Some(name) = name.filter(|name| own_rule::check_name(name).is_ok()) {
             recover_rule(host, name, table, &mut receipt)?;
             if let Some(own) = receipt.rules.get_mut(name) {
-                own.nix = configured.split_whitespace().any(|word| word == name);
+                let systems = EmulatedSystem::of_rule(name).map(EmulatedSystem::nix_systems).unwrap_or_default();
+                own.nix = configured.split_whitespace().any(|word| systems.contains(&word));
             }
         }
     }

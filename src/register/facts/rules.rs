@@ -8,11 +8,12 @@ use binfmt_magic::{Arch, Entry, Rule, WINDOW};
 
 use super::{Facts, RecordState};
 use crate::binfmt::harm::NativePrograms;
-use crate::binfmt::{script, setuid};
+use crate::binfmt::{native, script, setuid};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::paths;
 use crate::qemu::binary;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule::{self, InterpreterKind, InterpreterProblem};
 use crate::register::receipt::Artifact;
 use crate::sanitize::{AsText as _, text_of_bytes};
@@ -49,6 +50,12 @@ impl Facts {
             return Ok(());
         }
         self.hash_paths(host, rules.keys().map(|name| paths::own_rule_file(name)).collect())?;
+        let linux = |name: &String| match EmulatedSystem::of_rule(name)? {
+            EmulatedSystem::Linux(_, arch) => Some(arch),
+            EmulatedSystem::Other(_) => None,
+        };
+        let systems: Vec<_> = rules.keys().filter_map(linux).collect();
+        self.native_systems.extend(native::find_native(&systems, &self.machine, &self.table));
         let natives = NativePrograms::read(&self.machine);
         let setuid = setuid::find_setuid_programs(host);
         let tests = read_tests(tests)?;

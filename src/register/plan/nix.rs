@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use binfmt_magic::{Arch, OtherSystem};
+use binfmt_magic::Arch;
 
 use super::Step;
 use super::register::write_own_file;
@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::nix::ConfState;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::register::own_rule;
 use crate::register::plan::step_groups::StepGroups;
@@ -49,7 +50,7 @@ pub(super) fn choose_nix_use(request: &RegisterRequest, facts: &Facts, arch: &Ar
 
 /// Adds the steps that configure Nix. The steps of the systems must be planned already.
 pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &mut StepGroups) -> Result<()> {
-    let is_system = |name: &String| OtherSystem::find(name).is_some();
+    let is_system = |name: &String| EmulatedSystem::of_rule(name).is_some();
     let has_systems = !request.systems.is_empty() || request.rules.keys().any(is_system);
     let has_steps = groups.count_system_steps() > 0 && has_systems;
     if request.nix == NixChoice::Auto && facts.nix.trace.is_none() && has_steps {
@@ -175,8 +176,7 @@ pub fn list_other_guests(
 ) -> impl Iterator<Item = NixGuest<'static>> {
     let selected = rules.iter().filter(move |(_, own)| is_selected(own));
     selected.filter_map(|(name, own)| {
-        let system = OtherSystem::find(name)?;
-        let interpreter = own_rule::interpreter_path(&own.rule()?);
-        Some(NixGuest { systems: std::slice::from_ref(&system.name), interpreter })
+        let systems = EmulatedSystem::of_rule(name)?.nix_systems();
+        Some(NixGuest { systems, interpreter: own_rule::interpreter_path(&own.rule()?) })
     })
 }

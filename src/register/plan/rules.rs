@@ -3,14 +3,15 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use binfmt_magic::{Entry, OtherSystem, Rule};
+use binfmt_magic::{Entry, Rule};
 
-use super::register::write_own_file;
+use super::register::{native_system_error, write_own_file};
 use super::{RulePlan, Step};
 use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::table::{Table, describe_entry, entry_name, is_same_rule};
 use crate::error::{Error, Result};
 use crate::paths;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::{Facts, RuleFacts};
 use crate::register::own_rule::{self, InterpreterKind, RuleRefusal, refusal};
 use crate::register::plan::nix::needs_nix_config;
@@ -34,9 +35,14 @@ fn plan_rule(
     let Some(found) = facts.rules.get(name) else { return Ok(()) };
     let line = text_of_bytes(&rule.to_line()?);
     let known = facts.receipt.rules.get(name).filter(|known| known.line == line);
+    let system = EmulatedSystem::of_rule(name);
+    if let Some(EmulatedSystem::Linux(_, arch)) = system
+        && let Some(native) = facts.native_systems.get(arch.target)
+    {
+        return Err(native_system_error(native, facts, arch));
+    }
     check_rule(name, rule, found, known.is_some_and(|known| known.tested))?;
     check_name_is_free(facts, name)?;
-    let system = OtherSystem::find(name);
     let path = own_rule::interpreter_path(rule);
     if let Some(system) = system.filter(|_| !request.force) {
         check_not_taken(facts, system, &facts.real_path(&path))?;
@@ -108,15 +114,15 @@ fn check_name_is_free(facts: &Facts, name: &str) -> Result<()> {
 }
 
 /// Refuses to take the programs of a system from another entry, unless that has the same emulator.
-fn check_not_taken(facts: &Facts, system: &OtherSystem, emulator: &Path) -> Result<()> {
-    let takes = |entry: &&Entry| entry.enabled && entry.rule.matches(system.probe);
+fn check_not_taken(facts: &Facts, system: EmulatedSystem, emulator: &Path) -> Result<()> {
+    let takes = |entry: &&Entry| entry.enabled && entry.rule.matches(system.probe().0);
     let Some(entry) = facts.table.entries().iter().find(takes) else { return Ok(()) };
     let name = entry_name(entry);
     let is_own = facts.own_rule_entry(&name).is_some();
-    if is_own && (name == system.name || own_rule::interpreter_path(&entry.rule) == emulator) {
+    if is_own && (name == system.rule_name() || own_rule::interpreter_path(&entry.rule) == emulator) {
         return Ok(());
     }
-    let what = format!("the entry {name} takes the programs of {}: {}", system.name, describe_entry(entry));
+    let what = format!("the entry {name} takes the programs of {}: {}", system.system(), describe_entry(entry));
     Err(Error::Conflict { what, hint: FORCE_HINT.into() })
 }
 
@@ -124,7 +130,11 @@ fn describe_risks(name: &str, rule: &Rule, found: &RuleFacts) -> Vec<String> {
     let path = own_rule::interpreter_path(rule).as_text();
     let mut notes = Vec::new();
     let unheld = found.interpreter.as_ref().ok().and_then(InterpreterKind::describe_unheld);
-    if let Some(what) = unheld.clone().filter(|_| OtherSystem::find(name).is_some()) {
+    let system = EmulatedSystem::of_rule(name);
+    if let Some(EmulatedSystem::Linux(emulator, _)) = system {
+        notes.push(format!("{name}: {}", emulator.needs));
+    }
+    if let Some(what) = unheld.clone().filter(|_| system.is_some()) {
         notes.push(format!(
             "{name}: {path} {what} is not held by flag F, so F is not used: the programs do not start where {path} and its \
              files are missing, as in containers and in Nix's sandbox, which has what extra-sandbox-paths names"

@@ -12,7 +12,7 @@ use crate::diagnose::situations::commands::paste;
 use crate::support::emulators::outside;
 use crate::support::table::probe;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
-use crate::support::{LiarBehavior, Tree, liar, skip};
+use crate::support::{LiarBehavior, Tree, liar, qemu, skip};
 
 /// A file of a real runtime, which `tests/run --full` downloads.
 pub(super) fn runtime(file: &str) -> PathBuf {
@@ -155,7 +155,12 @@ fn what_cannot_be_an_emulator_is_refused_and_nothing_changes() {
         2,
         "is run by one of: wasmtime, wasmer, wasmedge, wazero; or a path",
     );
-    refuse(&tree, &["aarch64", "--emulator", "wasmtime"], 2, "--emulator is for the systems wasm32-wasi, ");
+    refuse(
+        &tree,
+        &["aarch64", "--emulator", "wasmtime"],
+        2,
+        "is not known as an emulator of aarch64; box64, fex, rosetta run x86_64",
+    );
     refuse(&tree, &["wasm32-wasi", "--in-memory"], 2, "QEMU does not run this system");
     refuse(&tree, &["--rule", ":wasm32-wasi:E::x::/usr/bin/x:"], 1, "its name belongs to the system wasm32-wasi");
     refuse(&tree, &["--test", "/bin/sh"], 2, "SYSTEM");
@@ -207,4 +212,55 @@ fn the_entry_of_another_tool_is_kept() {
     tree.run(&["register", "x86_64-windows", "--force", "--dry-run"])
         .exits(0)
         .prints("would register   x86_64-windows");
+}
+
+/// A script that answers like box64, and runs programs by the real QEMU.
+fn with_box64(end: &str) -> Tree {
+    let script = format!("#!/bin/sh\n[ \"$1\" != --version ] || {{ echo '[BOX64] Box64 v0'; exit; }}\n{end}\n");
+    Tree::new().program("usr/bin/box64", script).program("bin/sh", "")
+}
+
+#[sandboxed]
+fn another_emulator_of_linux_is_judged_proven_and_undone() {
+    let tree = with_box64(&format!("exec {} \"$@\"", qemu("riscv64").display()));
+    let fresh = tree.snapshot();
+    let args = ["register", "riscv64", "--emulator", "/usr/bin/box64"];
+    let done = tree.run(&args).exits(0).prints("box64-riscv64: registered, tested").says("libraries of this machine");
+    drop(done.says("is not held by flag F, so F is not used"));
+    assert_eq!(status_of(&probe("riscv64"), &[]), Some(0));
+    assert!(tree.text(OWN_CONF).contains("extra-extra-platforms = riscv64-linux\n"), "{}", tree.text(OWN_CONF));
+    tree.run(&args).exits(0).prints("box64-riscv64: already registered, tested");
+    let doctor = tree.run(&["doctor", "--json"]).json();
+    let ids: Vec<_> = doctor["findings"].as_array().unwrap().iter().map(|finding| finding["id"].clone()).collect();
+    assert_eq!(ids, ["no-fix-binary"], "{doctor:#}");
+    tree.unregister("box64-riscv64").exits(0).prints("box64-riscv64: unregistered");
+    fresh.is_restored_in(&tree);
+    // QEMU's entry is kept, and the other emulator takes precedence over it on request.
+    tree.register("riscv64").exits(0);
+    let registered = tree.snapshot();
+    tree.run(&args).exits(3).says("the entry qemu-riscv64 takes the programs of riscv64").says("--force");
+    registered.is_unchanged_in(&tree);
+    tree.run(&[&args[..], &["--force"]].concat()).exits(0).prints("box64-riscv64: registered, tested");
+    tree.unregister("box64-riscv64").exits(0);
+    assert!(tree.runs("riscv64"));
+    tree.unregister("all").exits(0);
+    fresh.is_restored_in(&tree);
+}
+
+#[sandboxed]
+fn another_emulator_of_linux_that_cannot_be_used_is_refused() {
+    let tree = with_box64("");
+    let before = tree.snapshot();
+    for (args, code, why) in [
+        (&["riscv64", "--emulator", "/usr/bin/box64"][..], 1, "box64-riscv64 was registered but does not work"),
+        (&["riscv64", "--emulator", "box64"], 2, "it is not known as an emulator of riscv64; box64, fex, rosetta"),
+        (&["x86_64", "--emulator", "box64"], 2, "without an emulator"),
+        (&["i386", "--emulator", "/usr/bin/box64"], 2, "without an emulator"),
+        (&["x86_64", "--emulator", "rosetta"], 1, "x86_64 has no emulator that can be used: rosetta was not found"),
+        (&["x86_64", "--emulator", "/bin/sh"], 1, "/bin/sh is neither a program nor a script"),
+        (&["--rule", ":box64-riscv64:E::x::/usr/bin/box64:"], 1, "its name belongs to the system riscv64"),
+    ] {
+        tree.run(&[&["register"], args].concat()).exits(code).says(why);
+        before.is_restored_in(&tree);
+    }
 }
