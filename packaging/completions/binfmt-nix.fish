@@ -44,7 +44,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "list" -d 'Lis
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "nix-conf" -d 'Print lines for nix.conf or for a machines file'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l rule -d 'Register a rule of your own: a line of binfmt.d, or a file' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l test -d 'Run FILE to prove that the rule which takes it works' -r -F
-complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l emulator -d 'Use this emulator for a system that QEMU does not run' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l emulator -d 'Use this emulator instead of QEMU: box64, fex, rosetta, wine, ...' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l qemu -d 'Use this static QEMU (for one system)' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l from -d 'Take QEMU from a package, archive, directory, file or image' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand register" -l sha256 -d 'Reject the file of --from unless it has this SHA-256' -r
