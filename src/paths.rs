@@ -56,6 +56,11 @@ pub fn interpreter_path(arch: &Arch) -> PathBuf {
     Path::new(EMULATOR_DIR).join(emulator_name(arch))
 }
 
+/// Returns the path where the emulator is kept that the last upgrade replaced.
+pub fn previous_path(arch: &Arch) -> PathBuf {
+    Path::new(EMULATOR_DIR).join(format!("{}.previous", emulator_name(arch)))
+}
+
 /// Returns the path where earlier versions installed a system's emulator.
 pub fn old_interpreter_path(arch: &Arch) -> PathBuf {
     Path::new(OWN_DIR).join(emulator_name(arch))

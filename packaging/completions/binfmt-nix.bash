@@ -46,6 +46,9 @@ _binfmt__nix() {
             binfmt__nix,register)
                 cmd="binfmt__nix__subcmd__register"
                 ;;
+            binfmt__nix,rollback)
+                cmd="binfmt__nix__subcmd__rollback"
+                ;;
             binfmt__nix,run)
                 cmd="binfmt__nix__subcmd__run"
                 ;;
@@ -58,6 +61,9 @@ _binfmt__nix() {
             binfmt__nix,unregister)
                 cmd="binfmt__nix__subcmd__unregister"
                 ;;
+            binfmt__nix,upgrade)
+                cmd="binfmt__nix__subcmd__upgrade"
+                ;;
             binfmt__nix__subcmd__cache,prune)
                 cmd="binfmt__nix__subcmd__cache__subcmd__prune"
                 ;;
@@ -68,7 +74,7 @@ _binfmt__nix() {
 
     case "${cmd}" in
         binfmt__nix)
-            opts="-h -V --root --json --help --version register unregister disable enable apply run fetch cache explain doctor status test list nix-conf"
+            opts="-h -V --root --json --help --version register unregister upgrade rollback disable enable apply run fetch cache explain doctor status test list nix-conf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -387,6 +393,28 @@ _binfmt__nix() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        binfmt__subcmd__nix__subcmd__rollback)
+            opts="-n -h -V --wait --dry-run --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         binfmt__subcmd__nix__subcmd__run)
             opts="-s -v -h -V --system --all --qemu --from --sha256 --insecure-no-digest --qemu-version --offline --source --mirror --no-cache --map-root --verbose --root --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -484,6 +512,32 @@ _binfmt__nix() {
                 return 0
             fi
             case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        binfmt__subcmd__nix__subcmd__upgrade)
+            opts="-n -h -V --offline --mirror --wait --dry-run --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -30,6 +30,8 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s h -l help -d 'Pri
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "register" -d 'Make programs of other systems run here, and configure Nix'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "unregister" -d 'Undo register completely'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "upgrade" -d 'Install the QEMU release of this version for registered systems'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "rollback" -d 'Put the emulators back that the last upgrade replaced'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "disable" -d 'Turn systems off, and keep everything for enable'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "enable" -d 'Turn systems on again that disable turned off'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "apply" -d 'Register the systems of a file, and remove all others'
@@ -78,6 +80,20 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s n -
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand unregister" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -l mirror -d 'Try this Debian mirror first (also: BINFMT_NIX_MIRROR)' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -l offline -d 'Download nothing; use the cache'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand upgrade" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand rollback" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand disable" -s n -l dry-run -d 'Print what would be done, and change nothing'

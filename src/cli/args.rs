@@ -229,7 +229,7 @@ pub struct UnregisterArgs {
     pub change: ChangeArgs,
 }
 
-/// Arguments of `enable` and `disable`.
+/// Arguments of `enable`, `disable` and `rollback`.
 #[derive(Debug, Args)]
 pub struct SwitchArgs {
     /// Systems by any name, or "all" that are registered
@@ -237,6 +237,25 @@ pub struct SwitchArgs {
     /// Several systems are separated by blanks or commas.
     #[arg(required = true, value_name = "SYSTEM", value_delimiter = ',')]
     pub systems: Vec<String>,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// Arguments of `upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// Systems by any name, or "all" that are registered
+    ///
+    /// Several systems are separated by blanks or commas.
+    #[arg(default_value = "all", value_name = "SYSTEM", value_delimiter = ',')]
+    pub systems: Vec<String>,
+    /// Download nothing; use the cache
+    #[arg(long)]
+    pub offline: bool,
+    /// Try this Debian mirror first (also: BINFMT_NIX_MIRROR)
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
     /// How the change is made.
     #[command(flatten)]
     pub change: ChangeArgs,

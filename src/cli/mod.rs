@@ -86,7 +86,8 @@ impl Command {
             Self::Register(args) => !args.change.dry_run,
             Self::Apply(args) => !args.change.dry_run && !args.check,
             Self::Unregister(args) => !args.change.dry_run,
-            Self::Enable(args) | Self::Disable(args) => !args.change.dry_run,
+            Self::Enable(args) | Self::Disable(args) | Self::Rollback(args) => !args.change.dry_run,
+            Self::Upgrade(args) => !args.change.dry_run,
             Self::Doctor(args) => args.fix,
             Self::Cache(args) => args.what.is_some(),
             Self::Restore(args) => !args.check,
@@ -139,6 +140,23 @@ pub enum Command {
     /// While register --watch keeps a system registered, unregister fails with exit status 3 and names the process to
     /// end.
     Unregister(UnregisterArgs),
+    /// Install the QEMU release of this version for registered systems
+    ///
+    /// Replaces emulators that are older than the release that this version downloads, or that are known to be bad. A
+    /// newer one stays. Flags, boot rule and the lines for Nix stay as they are, and so does a system that is off. With
+    /// `all`, an emulator whose file, archive or image you named (--qemu, --from) stays and is reported: name its system
+    /// to replace it. Emulators of other tools are never replaced.
+    ///
+    /// Programs run all the time: the new entry is registered above the old one and proven, before that one is removed.
+    /// If it fails, the old one stays. The emulator that is replaced is kept beside the new one until the next upgrade,
+    /// for rollback; unregister removes it, too. The same holds for register with another emulator.
+    Upgrade(UpgradeArgs),
+    /// Put the emulators back that the last upgrade replaced
+    ///
+    /// Exchanges each emulator with the one that upgrade or register has kept, compares its digest, registers it in the
+    /// same way as upgrade, and proves it. A second rollback goes forward again. If nothing is kept, the exit status is
+    /// 3.
+    Rollback(SwitchArgs),
     /// Turn systems off, and keep everything for enable
     ///
     /// Writes 0 to the entry of each system: its programs do not run until enable turns it on again. This lasts over a

@@ -23,9 +23,11 @@ use crate::nix::daemon::OutdatedDaemon;
 use crate::nix::{ConfState, conf};
 use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
+use crate::qemu::binary::QemuVersion;
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::own_rule;
+use crate::register::plan::upgrade::describe_outdated;
 use crate::register::receipt::{Artifact, NixBuild, Record, System};
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
@@ -101,6 +103,11 @@ pub struct SystemStatus {
     pub in_chroot: Option<bool>,
     /// The origin of the emulator, if this tool installed it.
     pub source: Option<String>,
+    /// Why `upgrade` would replace the installed emulator: it is older than the release that this version downloads, or
+    /// known to be bad; null if it is neither, or another tool's.
+    pub outdated: Option<String>,
+    /// The command that replaces it.
+    pub upgrade: Option<String>,
     /// The maker of the entry.
     pub by: Owner,
     /// Whether `register --watch` made the entry, with an emulator in memory, and registers it again if it is removed.
@@ -232,6 +239,12 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
         (Some(target), Artifact::Entry { name, .. }) => {
             systems.get(target).is_some_and(|system| system.adopted || system.entry == *name)
         }
+        (Some(target), Artifact::Interpreter { path, sha256, .. })
+            if Arch::by_target(target).is_some_and(|arch| *path == paths::previous_path(arch)) =>
+        {
+            let kept = systems.get(target).and_then(|system| system.previous.as_ref());
+            kept.is_some_and(|kept| kept.sha256 == *sha256)
+        }
         (Some(target), _) => systems.contains_key(target),
         (None, Artifact::Include { .. }) => is_nix_needed,
         (None, Artifact::File { path, .. }) if path == Path::new(NIX_OWN_CONF) => is_nix_needed,
@@ -264,6 +277,7 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
     let stale = stale.map(|why| Cause { why, repair: Vec::new() });
     let problem = state.problem.or(stale).or_else(|| has_artifacts.then(|| missing_cause(&context, true)));
     let problem = problem.or_else(|| nix_not_configured(host, facts, &context, registered?));
+    let outdated = registered.filter(|system| !system.adopted).and_then(|_| find_outdated(facts, arch));
     Some(SystemStatus {
         system: arch.target,
         state: state.state,
@@ -273,6 +287,8 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         source: registered
             .filter(|system| is_recorded_emulator(facts, system, context.entry))
             .map(|system| system.source.clone()),
+        upgrade: outdated.is_some().then(|| facts.shell.tool_command(format_args!("upgrade {}", arch.target))),
+        outdated,
         by: match context.entry {
             None if context.is_disabled => Owner::BinfmtNix,
             entry => owner_of(facts, entry),
@@ -292,6 +308,11 @@ fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &
         on_disk: binary.on_disk,
         in_chroot: state.in_chroot,
     })
+}
+
+fn find_outdated(facts: &Facts, arch: &Arch) -> Option<String> {
+    let installed = QemuVersion::parse(facts.installed_version(arch)?)?;
+    describe_outdated(&facts.machine, arch, installed)
 }
 
 /// Whether the entry's interpreter is the emulator in the receipt.

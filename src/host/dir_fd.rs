@@ -163,6 +163,13 @@ impl Dir {
         self.sync_dir()
     }
 
+    /// Exchanges two files within this directory by one change (renameat2(2), `RENAME_EXCHANGE`).
+    pub(super) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        failpoint::begin_change("exchange", &self.path_of(one))?;
+        rustix::fs::renameat_with(&self.file, one, &self.file, other, rustix::fs::RenameFlags::EXCHANGE)?;
+        self.sync_dir()
+    }
+
     /// Adds the name `second` to the file `name` (link(2)).
     pub(super) fn hard_link(&self, name: &OsStr, second: &OsStr) -> io::Result<()> {
         failpoint::begin_change("link", &self.path_of(second))?;

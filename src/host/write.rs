@@ -31,6 +31,13 @@ impl Host {
         temp.rename_to(name).map_err(|e| Error::io("place", &self.real_path(path), e))
     }
 
+    /// Exchanges the file at `path` with the file of another name in the same directory.
+    pub fn exchange_files(&self, path: &Path, other: &Path) -> Result<()> {
+        let (dir, name) = self.open_parent_checked(path)?;
+        let exchanged = dir.exchange(name, other.file_name().unwrap_or_default());
+        exchanged.map_err(|e| Error::io("exchange", &self.real_path(path), e))
+    }
+
     /// Adds a second name to the file at `path`, from which it can be restored. Returns `None` if the file does not
     /// exist.
     pub fn keep_backup(&self, path: &Path) -> Result<Option<Backup>> {

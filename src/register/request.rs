@@ -86,6 +86,19 @@ pub struct SwitchRequest {
     pub enable: bool,
 }
 
+/// Request of `upgrade SYSTEM…` and `rollback SYSTEM…`.
+#[derive(Debug, Clone)]
+pub struct UpgradeRequest {
+    /// Requested systems, each once.
+    pub systems: Vec<&'static Arch>,
+    /// Whether the user asked for `all`. If so, systems that cannot get another emulator are skipped.
+    pub all: bool,
+    /// Whether the previous emulator is restored, instead of the one that this version pins being installed.
+    pub back: bool,
+    /// Whether the network must not be used.
+    pub offline: bool,
+}
+
 /// Request of `unregister SYSTEM…`.
 #[derive(Debug, Clone)]
 pub struct UnregisterRequest {

@@ -24,6 +24,7 @@ pub mod status;
 pub mod switch;
 pub mod test;
 pub mod unregister;
+pub mod upgrade;
 pub mod watch;
 
 #[cfg(test)]
@@ -64,6 +65,8 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Unregister(args) => unregister::run(args, &host, container.as_ref(), ui),
         Command::Enable(args) => switch::run(args, true, &host, container.as_ref(), ui),
         Command::Disable(args) => switch::run(args, false, &host, container.as_ref(), ui),
+        Command::Upgrade(args) => upgrade::run(args, &host, container.as_ref(), ui),
+        Command::Rollback(args) => upgrade::roll_back(args, &host, container.as_ref(), ui),
         Command::Apply(args) => apply::run(args, &host, container.as_ref(), ui),
         Command::Restore(args) => restore::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
@@ -93,6 +96,8 @@ fn needs_table(command: &Command) -> bool {
             | Command::Unregister(_)
             | Command::Enable(_)
             | Command::Disable(_)
+            | Command::Upgrade(_)
+            | Command::Rollback(_)
             | Command::Apply(_)
             | Command::Status(_)
             | Command::Test(_)

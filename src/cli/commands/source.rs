@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use binfmt_magic::Arch;
+
 use crate::cli;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -52,16 +54,26 @@ pub(super) fn fallback_release_error() -> Error {
 
 /// Opens the source of a registration. `query` says how the releases of emulators are found out that the user named.
 pub(super) fn supply(host: &Host, ui: &Ui, request: &RegisterRequest, query: VersionQuery) -> Result<ResolvedSource> {
+    open_source(ObtainContext { host, ui, network: &request.network }, &request.source, &request.systems, query)
+}
+
+/// Opens a source for the systems of this machine.
+pub(super) fn open_source(
+    context: ObtainContext<'_>,
+    source: &Source,
+    systems: &[&'static Arch],
+    query: VersionQuery,
+) -> Result<ResolvedSource> {
     let (machine, kernel) = kernel_release();
     let order = PipelineOptions {
-        source: &request.source,
+        source,
         machine: &machine,
         kernel,
         purpose: Purpose::Machine,
         caching: Caching::Read,
         version_query: query,
     };
-    ResolvedSource::open(ObtainContext { host, ui, network: &request.network }, &order, &request.systems)
+    ResolvedSource::open(context, &order, systems)
 }
 
 /// Parses the value of `--qemu-version`.

@@ -181,6 +181,9 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
         if let Some(build) = system.nix_build.as_ref().filter(|build| verbose || !build.is_built()) {
             ui.print_note(&format!("{}: at {}: {build}", system.system, build.time));
         }
+        if let (Some(why), Some(line)) = (&system.outdated, &system.upgrade) {
+            ui.print_note(&format!("{}: {why}; to replace it, run: {line}", system.system));
+        }
         if let Some(detail) = &system.detail {
             ui.print_note(&format!("{}: {detail}", system.system));
             let purpose = if system.state == Health::Disabled { "turn it on" } else { "repair it" };

@@ -22,12 +22,7 @@ pub(super) fn run(
     container: Option<&Container>,
     ui: &Ui,
 ) -> Result<ExitCode> {
-    if container.is_some() {
-        return Err(Error::Unsupported {
-            what: "the files of this container end with it, so they cannot remember what is off".into(),
-            hint: "run the command on the machine that this container is on".into(),
-        });
-    }
+    refuse_in_container(container)?;
     let (systems, all) = named_systems(&args.systems)?;
     let request = SwitchRequest { systems, all, enable };
     if args.change.dry_run {
@@ -51,6 +46,16 @@ pub(super) fn run(
         ui.print_result(&"nothing is registered");
     }
     Ok(finish(ui, &report))
+}
+
+/// Fails in a container of docker, podman or Kubernetes: a registration there has no files.
+pub(super) fn refuse_in_container(container: Option<&Container>) -> Result<()> {
+    container.map_or(Ok(()), |_| {
+        Err(Error::Unsupported {
+            what: "the files of this container end with it, so they cannot remember a change".into(),
+            hint: "run the command on the machine that this container is on".into(),
+        })
+    })
 }
 
 fn plan(request: &SwitchRequest, host: &Host) -> Result<(Facts, Plan)> {

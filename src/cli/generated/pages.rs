@@ -46,6 +46,10 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
         &[
             ("/usr/local/libexec/binfmt-nix/bin/qemu-TARGET", "The emulators."),
             (
+                "/usr/local/libexec/binfmt-nix/bin/qemu-TARGET.previous",
+                "The emulator that the last upgrade replaced, for binfmt-nix-rollback(8).",
+            ),
+            (
                 "/usr/local/libexec/binfmt-nix/bin/binfmt-nix",
                 "A copy of the program, where nothing reads /etc/binfmt.d at boot: see binfmt-nix-restore(8).",
             ),
@@ -113,7 +117,7 @@ const EXPLAIN_NIX_BUILD: &str =
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
-pub(super) const PAGES: [Page; 16] = [
+pub(super) const PAGES: [Page; 18] = [
     Page {
         name: "binfmt-nix",
         examples: &[
@@ -262,6 +266,21 @@ pub(super) const PAGES: [Page; 16] = [
             ("See what would be removed:", &["binfmt-nix unregister all --dry-run"]),
         ],
         see: &["binfmt-nix-register(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-upgrade",
+        examples: &[
+            ("Upgrade all systems:", &["sudo binfmt-nix upgrade"]),
+            ("See what would be done:", &["binfmt-nix upgrade aarch64 --dry-run"]),
+        ],
+        see: &["binfmt-nix-rollback(8)", "binfmt-nix-register(8)", "binfmt-nix-status(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-rollback",
+        examples: &[("Go back to the emulator before the last upgrade:", &["sudo binfmt-nix rollback aarch64"])],
+        see: &["binfmt-nix-upgrade(8)", "binfmt-nix-register(8)"],
         ..NOTHING
     },
     Page {

@@ -13,6 +13,7 @@ use crate::diagnose::explain::{InterpreterKind, InterpreterStart, StartResult};
 use crate::paths;
 use crate::paths::{EMULATOR_DIR, OWN_DIR};
 use crate::qemu::binary::OLDEST_SUPPORTED;
+use crate::qemu::obtain::choose::pinned_release;
 use crate::sanitize::AsText as _;
 use crate::sanitize::shell_quote;
 
@@ -304,7 +305,13 @@ fn check_known_bad(snapshot: &Snapshot) -> Vec<Occurrence> {
         };
         let what = format!("{} is QEMU {version}, which has known bugs", display_path(entry));
         let occurrence = Occurrence::for_system(arch, what, why);
-        Some(occurrence.with_repairs(snapshot.repairs().register(arch, " --source download")))
+        let is_pinned = |pinned| snapshot.is_ours(entry) && pinned != version;
+        let repairs = if pinned_release(&snapshot.machine, arch).is_some_and(is_pinned) {
+            vec![snapshot.shell.tool_command(format_args!("upgrade {}", arch.target))]
+        } else {
+            snapshot.repairs().register(arch, " --source download")
+        };
+        Some(occurrence.with_repairs(repairs))
     });
     occurrences.collect()
 }

@@ -296,6 +296,8 @@ mod tests {
             nix: NixUse::Configured,
             proven: true,
             disabled: false,
+            given: false,
+            previous: None,
             nix_build: None,
         };
         snapshot.registered.insert("arm".into(), system);

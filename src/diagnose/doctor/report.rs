@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use binfmt_magic::Arch;
 use serde::Serialize;
 
 use super::messages::Advice;
@@ -10,6 +11,8 @@ use super::{Finding, Snapshot, Urgency};
 use crate::binfmt::shell::ShellPlace;
 use crate::binfmt::table::Table;
 use crate::nix::env;
+use crate::qemu::binary::QemuVersion;
+use crate::qemu::obtain::choose::pinned_release;
 use crate::sanitize::{command, escape_line};
 use crate::ui::quantity::count;
 
@@ -57,6 +60,7 @@ impl DoctorReport {
             notes: describe_place(snapshot)
                 .into_iter()
                 .chain(describe_disabled(snapshot))
+                .chain(describe_outdated(snapshot))
                 .chain(describe_other_entries(snapshot, &noted))
                 .collect(),
             findings,
@@ -260,6 +264,26 @@ fn describe_disabled(snapshot: &Snapshot) -> Option<ReportNote> {
     (!systems.is_empty()).then(|| ReportNote {
         text: format!("the command disable turned off {systems}. To turn on what is off"),
         command: snapshot.shell.tool_command(format_args!("enable {systems}")),
+    })
+}
+
+/// Describes emulators that are older than the release of this version. That is not a finding: they work. Those that are
+/// known to be bad are one (`qemu-known-bad`).
+fn describe_outdated(snapshot: &Snapshot) -> Option<ReportNote> {
+    let outdated = snapshot.registered.iter().filter_map(|(target, system)| {
+        let (arch, installed) = (Arch::by_target(target)?, QemuVersion::parse(&system.qemu)?);
+        let pinned = pinned_release(&snapshot.machine, arch).filter(|pinned| !system.adopted && installed < *pinned)?;
+        Some((target.as_str(), installed, pinned))
+    });
+    let (mut systems, mut releases) = (Vec::new(), None);
+    for (system, installed, pinned) in outdated {
+        systems.push(system);
+        releases.get_or_insert((installed, pinned));
+    }
+    let ((installed, pinned), systems) = (releases?, systems.join(" "));
+    Some(ReportNote {
+        text: format!("QEMU {installed} of {systems} is older than {pinned}, which this version pins. To replace it"),
+        command: snapshot.shell.tool_command(format_args!("upgrade {systems}")),
     })
 }
 

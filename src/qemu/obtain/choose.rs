@@ -101,6 +101,12 @@ impl PinnedMember {
     }
 }
 
+/// Returns the release of a system's emulator that this version downloads for a machine (`uname -m`).
+pub fn pinned_release(machine: &str, arch: &Arch) -> Option<QemuVersion> {
+    let package = Catalog::embedded().ok()?.package_for(machine)?;
+    package.find_member(arch.target).and_then(|_| package.parsed_version())
+}
+
 /// Describes a package of the catalogue, for people.
 pub fn describe_package(package: &Package) -> String {
     format!("{} of Debian", package.file_name())

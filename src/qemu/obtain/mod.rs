@@ -235,6 +235,11 @@ impl ResolvedSource {
         }
     }
 
+    /// Whether the user named the file, archive or image that emulators come from.
+    pub fn is_given(&self) -> bool {
+        matches!(self.source, Source::File(_) | Source::External(_))
+    }
+
     fn find_available_for(
         &self,
         host: &Host,

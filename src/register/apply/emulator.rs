@@ -14,7 +14,7 @@ use crate::qemu::binary;
 use crate::qemu::obtain::ObtainContext;
 use crate::qemu::version_query::{VersionQuery, query_version};
 use crate::register::apply::rollback::Undo;
-use crate::register::receipt::Artifact;
+use crate::register::receipt::{Artifact, Record, Stage};
 use crate::register::subject::Subject;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
@@ -107,30 +107,106 @@ impl Apply<'_> {
         staged.into_program().map_err(io_error("write", &real_path))
     }
 
-    /// Moves a staged emulator to its path. The previous file is kept for rollback.
+    /// Moves a staged emulator to its path. The one that is there is kept beside it.
     pub(super) fn install_emulator(&mut self, arch: &'static Arch) -> Result<()> {
         let path = paths::interpreter_path(arch);
         let Some((ready, sha256, version)) = self.staged.remove(arch.target) else {
             return Ok(());
         };
-        // The proof of the previous emulator does not hold for this one.
-        if let Some(known) = self.receipt.systems.get_mut(arch.target) {
-            known.proven = false;
-        }
+        self.note_unproven(arch);
+        let kept = self.keep_previous(arch)?;
         let qemu = Some(version.to_string());
         let artifact = Artifact::Interpreter { path: path.clone(), sha256, seal: None, qemu: qemu.clone() };
         self.record_started(artifact, Some(&Subject::System(arch)))?;
-        self.push_undo(match self.host.keep_backup(&path)? {
-            Some(previous) => Undo::RestoreEmulator(path.clone(), previous),
-            None => Undo::RemoveFile(path.clone()),
-        });
+        self.push_undo(if kept.is_some() { Undo::TakeBack(arch) } else { Undo::RemoveFile(path.clone()) });
         let real_path = self.host.real_path(&path);
         let verified = ready.file().metadata().map_err(io_error("inspect", &real_path))?;
         self.host.place_program(ready, &path)?;
         self.host.restore_selinux_label(&path);
-        let installed = self.host.lstat(&path)?.map(|meta| FileStamp::from_metadata(&meta));
-        let seal = installed.filter(|stamp| stamp.has_same_content(&FileStamp::from_metadata(&verified)));
+        if let Some(previous) = kept {
+            // The file has one name less now, which changed its times.
+            let resealed = self.with_seal_at(&paths::previous_path(arch), previous)?;
+            let recorded = self.receipt.records.iter_mut().find(|record| record.made.is_same_object(&resealed));
+            if let Some(record) = recorded {
+                record.made = resealed;
+            }
+        }
+        let seal = self.seal_of(&path, &FileStamp::from_metadata(&verified))?;
         self.record_done(Artifact::Interpreter { path, sha256, seal, qemu })
+    }
+
+    /// The proof of the previous emulator does not hold for another one.
+    fn note_unproven(&mut self, arch: &Arch) {
+        if let Some(known) = self.receipt.systems.get_mut(arch.target) {
+            known.proven = false;
+        }
+    }
+
+    /// Gives the installed emulator a second name, under which it stays. Returns its record.
+    fn keep_previous(&mut self, arch: &'static Arch) -> Result<Option<Artifact>> {
+        let (path, previous) = (paths::interpreter_path(arch), paths::previous_path(arch));
+        let (Some(Some(sha256)), Some(link)) = (self.facts.files.get(&path), self.host.keep_backup(&path)?) else {
+            return Ok(None);
+        };
+        let seal = self.recorded_emulator(&path).and_then(|made| made.seal().cloned());
+        let qemu = self.facts.installed_version(arch).map(str::to_owned);
+        let made = Artifact::Interpreter { path: previous.clone(), sha256: *sha256, seal, qemu };
+        self.record_started(made.clone(), Some(&Subject::System(arch)))?;
+        self.push_undo(match self.host.keep_backup(&previous)? {
+            Some(older) => Undo::RestoreEmulator(previous.clone(), older),
+            None => Undo::RemoveFile(previous.clone()),
+        });
+        self.host.restore_backup(link, &previous)?;
+        self.note_done(made.clone());
+        Ok(Some(made))
+    }
+
+    /// Exchanges the installed emulator with the previous one, whose digest was compared when the facts were gathered.
+    pub(super) fn swap_emulators(&mut self, arch: &'static Arch) -> Result<()> {
+        let paths = [paths::interpreter_path(arch), paths::previous_path(arch)];
+        let [Some(current), Some(previous)] = [0, 1].map(|at: usize| self.recorded_emulator(paths.get(at)?).cloned())
+        else {
+            return Ok(());
+        };
+        self.note_unproven(arch);
+        let subject = Subject::System(arch);
+        let [path, other] = &paths;
+        let swapped = [previous.with_path(path), current.with_path(other)];
+        self.records_before.clone_from(&self.receipt.records);
+        let started = swapped.iter().map(|made| Record::new(Stage::Started, Some(&subject), made.clone()));
+        self.receipt.records.extend(started);
+        self.save_receipt()?;
+        let id = self.host.lstat(path)?.map(|meta| FileId::from_metadata(&meta));
+        self.push_undo(Undo::SwapEmulators(arch, id));
+        self.host.exchange_files(path, other)?;
+        for (path, made) in paths.iter().zip(swapped) {
+            let made = self.with_seal_at(path, made)?;
+            self.receipt.records.retain(|record| !record.made.is_same_object(&made));
+            self.receipt.records.push(Record::new(Stage::Done, Some(&subject), made));
+        }
+        self.save_receipt()
+    }
+
+    fn recorded_emulator(&self, path: &Path) -> Option<&Artifact> {
+        let made = self.receipt.records.iter().map(|record| &record.made);
+        made.rev().find(|made| matches!(made, Artifact::Interpreter { .. }) && made.path() == Some(path))
+    }
+
+    /// Replaces the seal of an emulator that was moved to `path` by its present one, if its content is the same.
+    fn with_seal_at(&self, path: &Path, mut made: Artifact) -> Result<Artifact> {
+        if let Artifact::Interpreter { seal, .. } = &mut made {
+            *seal = match seal.take() {
+                Some(known) => self.seal_of(path, &known)?,
+                None => None,
+            };
+        }
+        Ok(made)
+    }
+
+    /// Returns the present stamp of a file if it is the file with this stamp.
+    fn seal_of(&self, path: &Path, known: &FileStamp) -> Result<Option<FileStamp>> {
+        let now = self.host.lstat(path)?.map(|meta| FileStamp::from_metadata(&meta));
+        Ok(now.filter(|now| now.has_same_content(known)))
     }
 
     /// Opens the emulator that is about to be registered, with every check of the path. Reads all of it, unless it is

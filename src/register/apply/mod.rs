@@ -164,6 +164,7 @@ impl<'a> Apply<'a> {
             Step::DownloadEmulators(archs) => self.download_emulators(archs),
             Step::CopyEmulator { arch, from } => self.copy_emulator(arch, from),
             Step::InstallEmulator(arch) => self.install_emulator(arch),
+            Step::SwapEmulators(arch) => self.swap_emulators(arch),
             Step::WriteFile { path, text, subject, executable } => {
                 self.write_file(path, text, subject.as_ref(), *executable)
             }

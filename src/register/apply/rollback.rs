@@ -3,13 +3,14 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::Rule;
+use binfmt_magic::{Arch, Rule};
 
 use super::Apply;
 use crate::binfmt::table;
 use crate::binfmt::table::is_same_rule;
 use crate::error::{Error, Result};
-use crate::host::Backup;
+use crate::host::{Backup, FileId};
+use crate::paths;
 use crate::sanitize::command;
 
 /// Action that undoes one step. Each action is also correct if the step had no effect.
@@ -21,6 +22,10 @@ pub(super) enum Undo {
     RemoveFile(PathBuf),
     /// Move the previous emulator back to its path.
     RestoreEmulator(PathBuf, Backup),
+    /// Put the emulator that is kept beside the installed one back to its path.
+    TakeBack(&'static Arch),
+    /// Exchange both emulators again, unless the installed one is still this file.
+    SwapEmulators(&'static Arch, Option<FileId>),
     /// Write the previous content of a file.
     WriteFile(PathBuf, Vec<u8>),
     /// Remove the `!include` line from a nix.conf.
@@ -96,6 +101,17 @@ impl Apply<'_> {
             Undo::RemoveDir(path) => host.remove_dir(&path).map(|_| ()),
             Undo::RemoveFile(path) => host.remove_file(&path),
             Undo::RestoreEmulator(path, previous) => host.restore_backup(previous, &path),
+            Undo::TakeBack(arch) => match host.keep_backup(&paths::previous_path(arch))? {
+                Some(link) => host.restore_backup(link, &paths::interpreter_path(arch)),
+                None => Ok(()),
+            },
+            Undo::SwapEmulators(arch, id) => {
+                let path = paths::interpreter_path(arch);
+                match host.lstat(&path)?.map(|meta| FileId::from_metadata(&meta)) {
+                    now if now == id => Ok(()),
+                    _ => host.exchange_files(&path, &paths::previous_path(arch)),
+                }
+            }
             Undo::WriteFile(path, bytes) if host.read_file(&path)?.as_ref() == Some(&bytes) => Ok(()),
             Undo::WriteFile(path, bytes) => host.write_atomic(&path, &bytes),
             Undo::RemoveInclude { path, newline_added, created } => {

@@ -168,8 +168,7 @@ impl Facts {
             }
         }
         if let Some(supply) = supply {
-            facts.find_emulators(host, systems, &supply)?;
-            facts.supply = Some(supply);
+            facts.search(host, systems, supply)?;
         }
         Ok(facts)
     }
@@ -270,7 +269,7 @@ impl Facts {
     fn hash_files(&mut self, host: &Host, systems: &[&'static Arch]) -> Result<()> {
         let own = std::iter::once(PathBuf::from(paths::NIX_OWN_CONF));
         let boot = systems.iter().map(|arch| paths::boot_rule(arch));
-        let interpreters = systems.iter().map(|arch| paths::interpreter_path(arch));
+        let interpreters = systems.iter().flat_map(|arch| [paths::interpreter_path(arch), paths::previous_path(arch)]);
         let hook = self.hook.iter().flat_map(HookInputs::files);
         let all = own.chain(boot).chain(interpreters).chain(hook).collect();
         self.hash_paths(host, all)?;
@@ -304,12 +303,14 @@ impl Facts {
         Ok(())
     }
 
-    fn find_emulators(&mut self, host: &Host, systems: &[&'static Arch], supply: &ResolvedSource) -> Result<()> {
+    /// Searches for the emulators of these systems that the source may provide.
+    pub fn search(&mut self, host: &Host, systems: &[&'static Arch], supply: ResolvedSource) -> Result<()> {
         let foreign = systems.iter().filter(|arch| !self.native_systems.contains_key(arch.target));
         let wanted: Vec<_> = foreign.map(|arch| self.wanted(arch)).collect();
         let search = supply.find_available(host, &wanted)?;
         self.available = search.available;
         self.notes.extend(search.notes);
+        self.supply = Some(supply);
         Ok(())
     }
 

@@ -18,10 +18,13 @@ use crate::paths;
 use crate::paths::NIX_OWN_CONF;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
-use crate::register::receipt::{Artifact, NixUse, OwnRule, Receipt, Record, Stage, System};
+use crate::register::receipt::{Artifact, NixUse, OwnRule, PreviousEmulator, Receipt, Record, Stage, System};
 use crate::register::subject::Subject;
 use crate::sanitize::text_of_bytes;
 use crate::sha256::Sha256;
+
+/// Origin of an emulator whose origin is unknown.
+const FOUND_IN_PLACE: &str = "found in place";
 
 /// Builds a receipt from the artifacts that are recognised on the machine. Facts that cannot be recovered, such as the
 /// source of an emulator, stay unknown.
@@ -40,7 +43,9 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             entry: first_entry_name(&found).unwrap_or_else(|| paths::emulator_name(arch)),
             interpreter: paths::interpreter_path(arch),
             qemu: String::new(),
-            source: "found in place".into(),
+            source: FOUND_IN_PLACE.into(),
+            given: false,
+            previous: found_previous(arch, &found),
             adopted: false,
             nix: if is_configured(arch) { NixUse::Configured } else { NixUse::Absent },
             proven: false,
@@ -133,8 +138,23 @@ fn find_artifacts(
         && let Some((sha256, seal)) = fingerprint_regular_file(host, &emulator)?
     {
         found.insert(0, Artifact::Interpreter { path: emulator, sha256, seal: Some(seal), qemu: None });
+        let path = paths::previous_path(arch);
+        if let Some((sha256, seal)) = fingerprint_regular_file(host, &path)? {
+            found.push(Artifact::Interpreter { path, sha256, seal: Some(seal), qemu: None });
+        }
     }
     Ok(found)
+}
+
+fn found_previous(arch: &Arch, found: &[Artifact]) -> Option<PreviousEmulator> {
+    found.iter().find_map(|made| match made {
+        Artifact::Interpreter { path, sha256, .. } if *path == paths::previous_path(arch) => {
+            let source = FOUND_IN_PLACE.to_owned();
+            // Without a release, `rollback` does not use it.
+            Some(PreviousEmulator { sha256: *sha256, qemu: String::new(), source, given: false })
+        }
+        _ => None,
+    })
 }
 
 /// Finds the objects of a complete boot hook. A boot command is not recognised: the user may have written it.

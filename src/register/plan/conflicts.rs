@@ -125,6 +125,8 @@ pub(super) fn use_existing_entry(
         interpreter,
         qemu: version.map(ToString::to_string).unwrap_or_default(),
         source: "this system".into(),
+        given: false,
+        previous: None,
         adopted: true,
         nix: nix::choose_nix_use(request, facts, arch, known),
         proven: already && known.is_some_and(|system| system.proven),

@@ -93,7 +93,11 @@ fn compare_step(step: &Step, facts: &Facts) -> Vec<Difference> {
         | Step::RestartNixDaemon => Vec::new(),
         Step::MakeDir(path) => line(Change::Add, format!("directory {}", path.as_text())),
         Step::RemoveDir(path) => line(Change::Remove, format!("directory {}", path.as_text())),
-        Step::InstallEmulator(arch) => file(&paths::interpreter_path(arch)),
+        Step::InstallEmulator(arch) | Step::SwapEmulators(arch) => {
+            let path = paths::interpreter_path(arch);
+            let kept = facts.files.contains_key(&path).then(|| file(&paths::previous_path(arch)));
+            file(&path).into_iter().chain(kept.into_iter().flatten()).collect()
+        }
         Step::WriteFile { path, .. } => file(path),
         Step::InstallProgram(_) => file(Path::new(paths::PROGRAM)),
         Step::RemoveFile(path) => line(Change::Remove, format!("file {}", path.as_text())),

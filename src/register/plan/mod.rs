@@ -17,6 +17,7 @@ pub mod switch;
 #[cfg(test)]
 mod tests;
 pub mod unregister;
+pub mod upgrade;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ pub enum Step {
     },
     /// Move a downloaded or copied emulator to its path.
     InstallEmulator(&'static Arch),
+    /// Exchange the emulator with the one that the last upgrade replaced.
+    SwapEmulators(&'static Arch),
     /// Write a text file that belongs to this tool as a whole.
     WriteFile {
         /// Path of the file.
@@ -194,7 +197,7 @@ impl Step {
             Self::MakeDir(_) => "create",
             Self::DownloadEmulators(_) => "download",
             Self::CopyEmulator { .. } => "copy",
-            Self::InstallEmulator(_) | Self::InstallProgram(_) => "place",
+            Self::InstallEmulator(_) | Self::SwapEmulators(_) | Self::InstallProgram(_) => "place",
             Self::WriteFile { .. } => "write",
             Self::MakeLink { .. } => "link",
             Self::ListBootScripts(_) => "run",
@@ -224,7 +227,9 @@ impl fmt::Display for Step {
                 write!(f, "{}", names.join(" "))
             }
             Self::CopyEmulator { from, .. } => write!(f, "{}", from.as_text()),
-            Self::InstallEmulator(arch) => write!(f, "{}", crate::paths::interpreter_path(arch).as_text()),
+            Self::InstallEmulator(arch) | Self::SwapEmulators(arch) => {
+                write!(f, "{}", crate::paths::interpreter_path(arch).as_text())
+            }
             Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.as_text()),
             Self::InstallProgram(_) => write!(f, "{}", crate::paths::PROGRAM),
             Self::MakeLink { path, target } => write!(f, "{} -> {}", path.as_text(), target.as_text()),

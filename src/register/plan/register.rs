@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
+use binfmt_magic::{Arch, Entry, EntryName, Flags, Recognition, Rule};
 
 use super::{Plan, Step, SystemPlan};
 use crate::binfmt::boot::OwnBootFile;
@@ -20,7 +20,7 @@ use crate::register::plan::conflicts::{
     Conflict, ConflictingEntryError, choose_entry_name, choose_stand_in, classify_conflicts, conflict_error,
     use_existing_entry,
 };
-use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator};
+use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator, describe_previous};
 use crate::register::plan::nix;
 use crate::register::plan::rules;
 use crate::register::plan::step_groups::StepGroups;
@@ -110,10 +110,10 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         }
         _ => {}
     }
-    let choice = choose_emulator(request, facts, arch)?;
+    let choice = choose_emulator(request.network.offline, facts, arch)?;
     let own = facts.recorded_entries(arch);
     let name = choose_entry_name(facts, arch, &own)?;
-    let flags = choose_flags(request, facts, choice.version);
+    let flags = choose_flags(request.credentials, facts, choice.version);
     let path = paths::interpreter_path(arch);
     let rule = build_rule(arch, &name, &facts.real_path(&path), flags)?;
     match &conflict {
@@ -129,6 +129,7 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     } else {
         None
     };
+    let previous = describe_previous(facts, arch, &choice.provision)?;
     let count_before = groups.count_system_steps();
     add_emulator_steps(arch, &choice, groups);
     groups.boot.extend(boot);
@@ -140,14 +141,8 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         && choice.provision == Provision::Keep
         && !facts.stale_systems.contains(arch.target)
         && is_proven;
-    if !is_up_to_date && !matches!(facts.table, Table::Offline) {
-        let (stand_in, leftover) = choose_stand_in(facts, arch, &rule, &own)?;
-        let replaces = own.iter().filter(|entry| leftover.is_none_or(|leftover| entry.rule != leftover.rule));
-        let replaces = replaces.map(|entry| entry.rule.clone()).collect();
-        groups.register.extend(leftover.map(|entry| Step::RemoveEntry(entry_name(entry))));
-        groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces, stand_in });
-        // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
-        groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
+    if !is_up_to_date {
+        add_entry_steps(facts, arch, rule, &own, groups)?;
     }
     // Earlier versions installed emulators in another directory.
     let old_path = paths::old_interpreter_path(arch);
@@ -157,6 +152,8 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
         interpreter: path,
         qemu: choice.version.to_string(),
         source: choice.source,
+        given: choice.given,
+        previous,
         adopted: false,
         nix: nix::choose_nix_use(request, facts, arch, known),
         proven: is_up_to_date && known.is_some_and(|system| system.proven),
@@ -171,8 +168,29 @@ fn plan_system(request: &RegisterRequest, facts: &Facts, arch: &'static Arch, gr
     Ok(())
 }
 
+/// Adds the steps that register the rule of a system, and remove its current entries.
+pub(super) fn add_entry_steps(
+    facts: &Facts,
+    arch: &'static Arch,
+    rule: Rule,
+    own: &[&Entry],
+    groups: &mut StepGroups,
+) -> Result<()> {
+    if matches!(facts.table, Table::Offline) {
+        return Ok(());
+    }
+    let (stand_in, leftover) = choose_stand_in(facts, arch, &rule, own)?;
+    let replaces = own.iter().filter(|entry| leftover.is_none_or(|leftover| entry.rule != leftover.rule));
+    let replaces = replaces.map(|entry| entry.rule.clone()).collect();
+    groups.register.extend(leftover.map(|entry| Step::RemoveEntry(entry_name(entry))));
+    groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces, stand_in });
+    // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
+    groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
+    Ok(())
+}
+
 /// Adds the steps that bring the emulator to its path.
-fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, groups: &mut StepGroups) {
+pub(super) fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, groups: &mut StepGroups) {
     match &choice.provision {
         Provision::Keep => return,
         Provision::Copy(from) => groups.copy.push(Step::CopyEmulator { arch, from: from.clone() }),
@@ -181,17 +199,17 @@ fn add_emulator_steps(arch: &'static Arch, choice: &EmulatorChoice, groups: &mut
     groups.place.push(Step::InstallEmulator(arch));
 }
 
-fn choose_flags(request: &RegisterRequest, facts: &Facts, qemu: QemuVersion) -> Flags {
+pub(super) fn choose_flags(credentials: bool, facts: &Facts, qemu: QemuVersion) -> Flags {
     Flags {
         preserve_argv0: facts.kernel >= KERNEL_PASSES_ARGV0 && qemu >= FIRST_WITH_ARGV0,
-        open_binary: request.credentials,
-        credentials: request.credentials,
+        open_binary: credentials,
+        credentials,
         fix_binary: true,
         ..Flags::default()
     }
 }
 
-fn build_rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rule> {
+pub(super) fn build_rule(arch: &Arch, name: &str, interpreter: &Path, flags: Flags) -> Result<Rule> {
     Ok(Rule {
         name: EntryName::new(name)?,
         recognition: Recognition::Magic(arch.pattern()),

@@ -44,10 +44,10 @@ pub fn plan_switch(request: &SwitchRequest, facts: &Facts) -> Result<Plan> {
     Ok(groups.into_plan(facts))
 }
 
-fn unregistered_error(facts: &Facts, arch: &Arch) -> Error {
+pub(super) fn unregistered_error(facts: &Facts, arch: &Arch) -> Error {
     let (what, hint) = match facts.in_memory_entry(arch) {
         Some(_) => (
-            format!("{} is registered in memory, and nothing on disk could remember that it is off", arch.target),
+            format!("{} is registered in memory, and nothing on disk could remember a change", arch.target),
             format!("to remove it, run: {}", facts.shell.tool_command(format_args!("unregister {}", arch.target))),
         ),
         None => (

@@ -51,6 +51,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct System {
     /// Name of the kernel entry that runs the system's programs.
     pub entry: String,
@@ -60,6 +61,12 @@ pub struct System {
     pub qemu: String,
     /// Origin of the emulator, as text for people.
     pub source: String,
+    /// Whether the user named the file, archive or image that the emulator comes from (`--qemu`, `--from`).
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub given: bool,
+    /// Emulator that the last upgrade replaced, and that is kept for `rollback`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous: Option<PreviousEmulator>,
     /// Whether the entry belongs to another tool. If so, binfmt-nix only configured Nix.
     pub adopted: bool,
     /// Whether Nix was to be configured for the system.
@@ -72,6 +79,22 @@ pub struct System {
     /// Last build by Nix for the system since it was registered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub nix_build: Option<NixBuild>,
+}
+
+/// Emulator that an upgrade replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PreviousEmulator {
+    /// Digest of the whole file.
+    pub sha256: Sha256,
+    /// Release of the emulator; empty if unknown.
+    pub qemu: String,
+    /// Origin of the emulator, as text for people.
+    pub source: String,
+    /// Whether the user named the file, archive or image that it comes from.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub given: bool,
 }
 
 /// Registered own rule.
@@ -230,6 +253,23 @@ impl Artifact {
             (Self::Mount { .. }, Self::Mount { .. }) => true,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && a.path() == b.path(),
         }
+    }
+
+    /// Stamp of an emulator.
+    pub fn seal(&self) -> Option<&FileStamp> {
+        match self {
+            Self::Interpreter { seal, .. } => seal.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same emulator at another path.
+    #[must_use]
+    pub fn with_path(mut self, to: &Path) -> Self {
+        if let Self::Interpreter { path, .. } = &mut self {
+            to.clone_into(path);
+        }
+        self
     }
 
     /// Returns the path, if the artifact is a directory.

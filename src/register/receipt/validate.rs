@@ -84,7 +84,8 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
             ensure(paths::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || invalid_path(path))
         }
         Artifact::Interpreter { path, .. } => {
-            ensure(arch.is_some_and(|arch| own_interpreters(arch).contains(path)), || invalid_path(path))
+            let is_own = |arch| own_interpreters(arch).contains(path) || *path == paths::previous_path(arch);
+            ensure(arch.is_some_and(is_own), || invalid_path(path))
         }
         Artifact::Program { path, .. } => ensure(path == Path::new(paths::PROGRAM), || invalid_path(path)),
         Artifact::Link { path, target } => ensure(boot_hook::is_hook_link(path, target), || invalid_path(path)),

@@ -74,7 +74,9 @@ impl Failed<'_> {
         let dir = Path::new(&self.change.path).parent().unwrap().to_str().unwrap();
         let is_reported = |words: &&str| self.done.err.contains(*words);
         let named = is_reported(&dir) && self.words.iter().any(is_reported);
-        let failed = if self.change.what == "mount" { 6 } else { 1 };
+        // From the kernel, ENOSPC is the limit of Linux 7.3 for held interpreters.
+        let is_limit = self.change.path.ends_with("/register") && self.words.contains(&"No space left on device");
+        let failed = if self.change.what == "mount" || is_limit { 6 } else { 1 };
         match self.done.code {
             Some(0) if self.is_cleanup() || self.change.what == "fsync" => String::new(),
             Some(code) if code == failed && named => String::new(),

@@ -67,8 +67,8 @@ fn json_fields_are_the_documented_ones() {
     let are = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     let fields = ["version", "systems", "rules", "boot", "other_entries", "unfinished", "holder", "outdated_daemon"];
     assert_eq!(keys(&status), are(&fields));
-    let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source by held nix_build nix_knows \
-                 nix_systems detail repair";
+    let names = "system state entry flags interpreter qemu sha256 on_disk in_chroot source outdated upgrade by held nix_build \
+                 nix_knows nix_systems detail repair";
     let system = aarch64_status(&tree);
     assert_eq!(keys(&system), are(&names.split(' ').collect::<Vec<_>>()));
     assert_eq!(

@@ -8,7 +8,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use crate::support::fault::Fault;
-use crate::support::runs::{Emulators, Run};
+use crate::support::runs::{Emulators, Run, complete_all};
 use crate::support::table::{line, probe};
 use crate::support::watcher::Watch;
 use crate::support::{LiarBehavior, Tree, emulators, fault, is_full, liar, qemu};
@@ -166,7 +166,7 @@ fn an_entry_of_another_tool_with_the_second_name_is_left_alone() {
 fn upgrades_that_were_killed_again_are_completed() {
     let tree = Tree::new();
     let fresh = tree.snapshot();
-    Run::Register.complete(Emulators::Small, &tree);
+    complete_all(&[Run::Register, Run::Upgrade, Run::Register], Emulators::Small, &tree);
     let registered = tree.snapshot();
     for names in 2..=4 {
         let kill = |number| fault::run(&tree, Run::Upgrade, Fault::Kill, number).0.unwrap();

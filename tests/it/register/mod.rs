@@ -16,6 +16,7 @@ pub(crate) mod options;
 pub(crate) mod other_systems;
 pub(crate) mod receipt_properties;
 pub(crate) mod receipts;
+pub(crate) mod rollback;
 pub(crate) mod rules;
 pub(crate) mod rules_refused;
 pub(crate) mod sources;

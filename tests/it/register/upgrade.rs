@@ -8,7 +8,7 @@ use binfmt_nix::sha256::Sha256;
 use serde_json::Value;
 
 use crate::support::emulators::{other_qemu, outside};
-use crate::support::tree::{BOOT, EMULATOR, RECEIPT};
+use crate::support::tree::{BOOT, EMULATOR, PREVIOUS, RECEIPT};
 use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 #[sandboxed]
@@ -66,15 +66,28 @@ fn a_file_that_is_not_qemu_is_rejected() {
     assert_rolled_back(&outside("liar", b"#!/bin/sh\n"));
 }
 
-/// Only the entry keeps the old inode in use: no temporary file and no second name is left.
+/// No temporary file and no second name is left, and no file is older than that.
 #[sandboxed]
-fn the_old_emulator_is_removed() {
+fn only_the_previous_emulator_is_kept() {
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     tree.register_by("aarch64", &other_qemu("aarch64"), &[]).exits(0);
+    let old = tree.read(EMULATOR);
+    tree.register("aarch64").exits(0);
     let names = fs::read_dir(tree.path(EMULATOR).parent().unwrap()).unwrap();
-    assert_eq!(names.count(), 1);
-    assert_eq!(fs::metadata(tree.path(EMULATOR)).unwrap().nlink(), 1);
+    assert_eq!(names.count(), 2);
+    assert_eq!(tree.read(PREVIOUS), old);
+    for path in [EMULATOR, PREVIOUS] {
+        assert_eq!((fs::metadata(tree.path(path)).unwrap().nlink(), tree.mode_of(path) & 0o777), (1, 0o755));
+    }
+    // The digests of both are known by their stamps, so a repeated registration reads neither.
+    let receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
+    let records = receipt["records"].as_array().unwrap().iter().map(|record| &record["made"]["interpreter"]);
+    for made in records.filter(|made| made.is_object()) {
+        let meta = fs::metadata(tree.path(&made["path"].as_str().unwrap()[1..])).unwrap();
+        let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+        assert_eq!(made["seal"]["ctime_ns"].to_string(), changed.to_string(), "{made:#}");
+    }
 }
 
 /// The kernel still runs the old file; status reports that, and unregister keeps the foreign file.

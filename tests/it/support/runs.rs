@@ -16,6 +16,7 @@ pub(crate) enum Run {
     Register,
     /// `register` with an emulator of another release.
     Upgrade,
+    Rollback,
     Unregister,
     RegisterSecond,
     UnregisterSecond,
@@ -61,6 +62,7 @@ impl Run {
         match self {
             Self::Register => register("aarch64", CURRENT),
             Self::Upgrade => register("aarch64", EARLIER),
+            Self::Rollback => words(["rollback", "aarch64"]),
             Self::Unregister => words(["unregister", "aarch64"]),
             Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),

@@ -19,6 +19,7 @@ pub(crate) const ROOT: &str = "/tree";
 
 /// Paths that the tool writes or changes, relative to the tree.
 pub(crate) const EMULATOR: &str = "usr/local/libexec/binfmt-nix/bin/qemu-aarch64";
+pub(crate) const PREVIOUS: &str = "usr/local/libexec/binfmt-nix/bin/qemu-aarch64.previous";
 pub(crate) const BOOT: &str = "etc/binfmt.d/zz-binfmt-nix-aarch64.conf";
 pub(crate) const OWN_CONF: &str = "etc/nix/binfmt-nix.conf";
 pub(crate) const NIX_CONF: &str = "etc/nix/nix.conf";

@@ -71,7 +71,7 @@ fn a_dynamic_interpreter_is_found_and_repaired() {
 }
 
 /// A real emulator with the version text of another release.
-fn emulator_of_release(number: &str) -> Vec<u8> {
+pub(crate) fn emulator_of_release(number: &str) -> Vec<u8> {
     let mut bytes = fs::read(qemu("aarch64")).unwrap();
     let was = b"version 10.0.13";
     let at = bytes.windows(was.len()).position(|found| found == was).unwrap();

@@ -286,11 +286,12 @@ fn stand_ins() -> PathBuf {
 const CACHE: &str = "/scratch/cache";
 
 /// If the line downloads, puts the pinned emulator into the cache.
-fn fill_cache(line: &str) {
+pub(crate) fn fill_cache(line: &str) {
     let root = if line.contains(" --root ") { ROOT } else { "/" };
     let member = Catalog::embedded().unwrap().package_for("x86_64").unwrap().find_member("aarch64").unwrap();
     let place = Path::new(root).join(&CACHE[1..]).join("binfmt-nix").join(member.sha256.to_string());
-    if line.contains("--source download") {
+    let downloads = line.contains("--source download") || line.contains(" upgrade");
+    if downloads && !place.exists() {
         fs::create_dir_all(&place).unwrap();
         fs::copy(qemu("aarch64"), place.join("qemu-aarch64")).unwrap();
     }
