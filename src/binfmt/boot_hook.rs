@@ -19,10 +19,10 @@ const BUSYBOX_SCRIPT: &str = "/etc/init.d/S99binfmt-nix";
 const OPENRC_LINK: &str = "/etc/runlevels/default/binfmt-nix";
 const SYSTEMD_UNIT: &str = "/etc/systemd/system/binfmt-nix.service";
 const SYSTEMD_LINK: &str = "/etc/systemd/system/multi-user.target.wants/binfmt-nix.service";
-/// Targets that `systemctl enable binfmt-nix` gives that link: the unit of a package, or the one above. systemd finds
-/// units by their names, and the one in /etc comes first (systemd.unit(5)).
-const ENABLED_UNITS: [&str; 3] =
-    [SYSTEMD_UNIT, "/usr/lib/systemd/system/binfmt-nix.service", "/lib/systemd/system/binfmt-nix.service"];
+/// The unit of a package. `systemctl enable binfmt-nix` makes a link to it, or to the one above. systemd finds units by
+/// their names, and the one in /etc comes first (systemd.unit(5)).
+const PACKAGED_UNITS: [&str; 2] =
+    ["/usr/lib/systemd/system/binfmt-nix.service", "/lib/systemd/system/binfmt-nix.service"];
 const VOID_SCRIPTS: &str = "/etc/runit/core-services";
 const VOID_SCRIPT: &str = "/etc/runit/core-services/90-binfmt-nix.sh";
 const CRON_TABLES: &str = "/etc/cron.d";
@@ -145,6 +145,10 @@ impl HookState {
             Self { hook, program: None, present, missing, is_unlisted, insserv }
         };
         let Ok(chosen) = hook else { return nothing(hook) };
+        if chosen == BootHook::Systemd && has_packaged_unit(host) {
+            let program = Some(paths::PACKAGED_PROGRAM.into());
+            return Self { program, present: vec![SYSTEMD_LINK.into()], ..nothing(Ok(chosen)) };
+        }
         let programs = [paths::PROGRAM, paths::PACKAGED_PROGRAM].map(Path::new);
         let states = programs.map(|program| {
             let mut state = nothing(Ok(chosen));
@@ -206,6 +210,20 @@ fn choose_hook(facts: &HookFacts) -> Result<BootHook, NoBootHook> {
         _ if facts.has_cron => Ok(BootHook::Cron),
         init => Err(NoBootHook::NoWay(init.to_string())),
     }
+}
+
+/// Whether `systemctl enable` has linked the unit of a package. A unit in /etc comes before it.
+fn has_packaged_unit(host: &Host) -> bool {
+    let link = host.read_link(Path::new(SYSTEMD_LINK));
+    let Some(unit) = PACKAGED_UNITS.iter().map(Path::new).find(|unit| link.as_deref() == Some(unit)) else {
+        return false;
+    };
+    let own = systemd_unit(paths::PACKAGED_PROGRAM);
+    let text = host.read_lossy(unit).unwrap_or_default();
+    let head = own.split_once('\n').and_then(|(_, own)| text.strip_suffix(own));
+    head.is_some_and(|head| head.lines().all(|line| line.starts_with('#')))
+        && host.read_lossy(Path::new(SYSTEMD_UNIT)).is_none()
+        && host.has_mode(Path::new(paths::PACKAGED_PROGRAM), 0o111)
 }
 
 fn is_own_command(command: &str) -> bool {
@@ -303,7 +321,9 @@ pub fn is_hook_link(path: &Path, target: &Path) -> bool {
 
 /// Whether a link with the target `found` does the same as the link of a hook at this path.
 pub fn is_equivalent_link(path: &Path, target: &Path, found: &Path) -> bool {
-    found == target || (path == Path::new(SYSTEMD_LINK) && ENABLED_UNITS.iter().any(|unit| found == Path::new(unit)))
+    found == target
+        || (path == Path::new(SYSTEMD_LINK)
+            && [SYSTEMD_UNIT].iter().chain(&PACKAGED_UNITS).any(|unit| found == Path::new(unit)))
 }
 
 /// Whether the path is that of a link in a runlevel: `S` and two digits, which insserv(8) chooses.

@@ -146,6 +146,23 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
+/// The unit that packages have, enabled by hand where systemd-binfmt does not run.
+#[sandboxed]
+fn the_unit_of_a_package_registers_at_boot() {
+    let wants = "etc/systemd/system/multi-user.target.wants";
+    let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/binfmt-nix.service"));
+    let tree = systemd().with_interpreter().program("usr/bin/binfmt-nix", "").dir(wants);
+    let tree = tree.file("usr/lib/systemd/system/binfmt-nix.service", unit.unwrap());
+    tree.register("aarch64").exits(0);
+    fs::remove_file(tree.path("usr/lib/systemd/systemd-binfmt")).unwrap();
+    tree.run(&["doctor"]).exits(3);
+    let tree = tree.link(&format!("{wants}/binfmt-nix.service"), "/usr/lib/systemd/system/binfmt-nix.service");
+    tree.run(&["doctor"]).exits(0);
+    // Another unit comes before it.
+    let tree = tree.file("etc/systemd/system/binfmt-nix.service", "[Service]\nExecStart=/bin/true\n");
+    tree.run(&["doctor"]).exits(3);
+}
+
 fn systemd() -> Tree {
     Tree::new().program("usr/lib/systemd/systemd", "").dir("sbin").link("sbin/init", "/usr/lib/systemd/systemd")
 }
