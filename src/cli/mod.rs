@@ -180,6 +180,7 @@ pub enum Command {
     /// tools' entries and files are never removed. The keys of the file are:
     ///
     /// systems: a list of systems by any name, or of the one name "all". An empty list unregisters all. The key is required.
+    /// Systems that QEMU does not run, and box64-x86_64 and the like, are run by an emulator of this machine.
     ///
     /// source, qemu-version, mirror, from, sha256: the same as the options of binfmt-nix-register(8). A path in from is
     /// absolute.

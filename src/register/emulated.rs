@@ -131,7 +131,11 @@ impl EmulatedSystem {
     /// Whether the emulator may have printed this answer to `--version`, in small letters.
     pub fn knows_answer(self, answer: &str) -> bool {
         match self {
-            Self::Other(system) => system.emulators.iter().any(|name| answer.starts_with(name.trim_end_matches("64"))),
+            // "wine-8.0", "/usr/bin/wasmedge version 0.14.1"
+            Self::Other(system) => {
+                let line = answer.lines().next().unwrap_or_default();
+                system.emulators.iter().any(|name| line.contains(name.trim_end_matches("64")))
+            }
             Self::Linux(emulator, _) => answer.contains(emulator.answer),
         }
     }
@@ -151,6 +155,17 @@ mod tests {
             let found = EmulatedSystem::of_rule(&name).map(EmulatedSystem::rule_name);
             assert_eq!(found.as_deref(), Some(name.as_str()));
             assert!(system.pattern().matches(system.probe().0), "{name}");
+        }
+        for (name, answer, is_known) in [
+            ("wasm32-wasi", "wasmtime 49.0.3 (f96eabaa1 2026-10-14)", true),
+            ("wasm32-wasi", "/usr/bin/wasmedge version 0.14.1\n (plugin \"wasi_logging\") version 0.1.0.0", true),
+            ("i686-windows", "wine-10.0 (debian 10.0~repack-6)", true),
+            ("box64-x86_64", "[box64] box64 with dynarec v0.3.4 nogit built on apr 24 2025", true),
+            ("wasm32-wasi", "true (gnu coreutils) 9.1\nwasmtime", false),
+            ("fex-x86_64", "box64", false),
+        ] {
+            let system = EmulatedSystem::of_rule(name);
+            assert_eq!(system.map(|system| system.knows_answer(answer)), Some(is_known), "{answer}");
         }
         for name in ["box64", "box64-arm64", "fex-", "x86_64", "wasm32", "qemu-arm"] {
             assert!(EmulatedSystem::of_rule(name).is_none(), "{name}");

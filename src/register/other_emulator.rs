@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, EntryName, Flags, OtherSystem, Recognition, Rule};
+use binfmt_magic::{Arch, EntryName, Flags, Recognition, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result};
 use crate::host::env::kernel_release;
@@ -53,24 +53,25 @@ impl Failure for NoEmulatorError {
     }
 }
 
-/// Lists what may run a system, by any of its names: one that QEMU does not run, or with `--emulator` one of Linux.
-/// Returns `None` if QEMU runs it.
+/// Lists what may run a system, by the name of its rule, or with `--emulator` by any name of a system of Linux. Returns
+/// `None` if QEMU runs it.
 pub fn list_emulated(name: &str, wanted: Option<&str>) -> Result<Option<Vec<EmulatedSystem>>> {
-    if let Some(system) = OtherSystem::find(name) {
-        return Ok(Some(vec![EmulatedSystem::Other(system)]));
-    }
-    let Some(wanted) = wanted else { return Ok(None) };
-    let arch = Arch::find(name)?;
-    let is_wanted = |system: &EmulatedSystem| match system {
-        EmulatedSystem::Linux(emulator, _) => {
-            wanted.contains('/') || (emulator.name == wanted && emulator.targets.contains(&arch.target))
-        }
-        EmulatedSystem::Other(_) => false,
+    let all = match EmulatedSystem::of_rule(name) {
+        Some(system) => vec![system],
+        None if wanted.is_none() => return Ok(None),
+        None => EmulatedSystem::list_linux(Arch::find(name)?).collect(),
     };
-    let found: Vec<_> = EmulatedSystem::list_linux(arch).filter(is_wanted).collect();
+    // The emulators of other systems are compared when they are searched.
+    let is_wanted = |system: &EmulatedSystem| match (system, wanted) {
+        (EmulatedSystem::Linux(emulator, arch), Some(name)) if !name.contains('/') => {
+            emulator.name == name && emulator.targets.contains(&arch.target)
+        }
+        _ => true,
+    };
+    let found: Vec<_> = all.into_iter().filter(is_wanted).collect();
     if found.is_empty() {
         let known: Vec<_> = emulated::LINUX_EMULATORS.iter().map(|known| known.name).collect();
-        let what = format!("--emulator {wanted}: it is not known as an emulator of {}", arch.target);
+        let what = format!("--emulator {}: it is not known as an emulator of {name}", wanted.unwrap_or_default());
         return Err(Error::Usage(format!("{what}; {} run x86_64", known.join(", "))));
     }
     Ok(Some(found))

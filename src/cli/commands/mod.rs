@@ -33,7 +33,7 @@ pub(crate) use list::SystemList;
 use std::path::Path;
 use std::time::Duration;
 
-use binfmt_magic::{Arch, OtherSystem};
+use binfmt_magic::Arch;
 
 use crate::binfmt::container;
 use crate::binfmt::table;
@@ -44,6 +44,7 @@ use crate::host::{self, Host, KernelLock, Lock};
 use crate::paths;
 use crate::qemu::download;
 use crate::qemu::download::machine_config;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::report::{Report, StepReport};
 use crate::sanitize::AsText as _;
 use crate::sanitize::secrets::{has_secret, hide_secrets_of_word};
@@ -213,8 +214,8 @@ fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
     }
     let mut systems: Vec<&'static Arch> = Vec::new();
     for name in names {
-        let arch = Arch::find(name).map_err(|error| match OtherSystem::find(name) {
-            Some(_) => Error::Usage(format!("QEMU does not run {name}; register, unregister and apply know it")),
+        let arch = Arch::find(name).map_err(|error| match EmulatedSystem::of_rule(name) {
+            Some(_) => Error::Usage(format!("{name} is a rule without QEMU; register, unregister and apply know it")),
             None => error.into(),
         })?;
         if !systems.iter().any(|known| known.target == arch.target) {

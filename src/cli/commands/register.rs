@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use binfmt_magic::{Arch, OtherSystem};
+use binfmt_magic::Arch;
 
 use super::{acquire_lock, check_permission, finish, named_systems, nix_proof, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
@@ -158,7 +158,7 @@ impl Reregister for FilesReregister<'_> {
 
 fn build_request(args: &cli::RegisterArgs, host: &Host) -> Result<RegisterRequest> {
     let mut rules = parse_rules(&args.rule)?;
-    if args.in_memory && args.systems.iter().any(|name| OtherSystem::find(name).is_some()) {
+    if args.in_memory && args.systems.iter().any(|name| EmulatedSystem::of_rule(name).is_some()) {
         return Err(Error::Usage("--in-memory keeps QEMU in memory, and QEMU does not run this system".into()));
     }
     let names = add_other_systems(

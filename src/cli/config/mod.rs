@@ -10,11 +10,12 @@ pub use document::InvalidConfig;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, OtherSystem, Rule};
+use binfmt_magic::{Arch, Rule};
 use clap::ValueEnum as _;
 
 use self::document::{Document, Located, Table};
 use super::{SourceArgs, SourceKind};
+use crate::register::emulated::EmulatedSystem;
 use crate::sanitize::escape_line;
 
 /// Configuration file of `apply`: the host then has exactly these systems.
@@ -161,7 +162,7 @@ fn read_systems(document: Document<'_>, table: &Table<'_>) -> Result<Vec<String>
                 return Err(document.error(*line, "systems: \"all\" cannot be combined with other systems"));
             }
             Ok(_) => {}
-            Err(_) if OtherSystem::find(value).is_some() => {}
+            Err(_) if EmulatedSystem::of_rule(value).is_some() => {}
             Err(e) => return Err(document.error(*line, format!("systems: {}", escape_line(&e.to_string())))),
         }
     }

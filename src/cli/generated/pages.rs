@@ -217,13 +217,13 @@ pub(super) const PAGES: [Page; 18] = [
                     "wasm32-wasi and wasm64-wasi are run by wasmtime, wasmer or wasmedge, x86_64-windows and i686-windows by wine or wine64. The emulator is searched in PATH and where QEMU is searched, or named by --emulator, and never downloaded. Only root may be able to change it, and it has to answer --version. wazero is refused, because it needs a word before the file; a script that runs it can be registered by --rule.",
                     "The system is registered as a rule that has its name. A tiny program of the system is run to prove it; Wine runs it without making its files. The programs of both systems of WebAssembly begin with the same bytes, and so do those of both systems of Windows: the newest entry runs both, so the second one has to have the same emulator. Modules of another version and components are not taken.",
                     "Flag F is used only if the emulator needs no other file. Those of distributions are dynamically linked or scripts: without F, programs start only where the emulator and its files are, so not in a chroot, a container, or Nix's sandbox without extra-sandbox-paths. extra-platforms is set as for other systems. wasmtime gives a module no directory, so a builder that is a module writes no output.",
-                    "Tried: wasmtime 49 and Wine 8. wasmer and wasmedge are from their documentation.",
+                    "Tried: wasmtime 49, wasmedge 0.14 (wasm32-wasi only), Wine 8, and its 64-bit part also of Wine 10. wasmer is from its documentation.",
                 ],
             ),
             (
                 "OTHER EMULATORS",
                 &[
-                    "register x86_64 --emulator box64, fex or rosetta uses that emulator for programs of Linux, on arm64 machines: they are faster than QEMU. It is found, validated and proven as above, and registered as a rule, such as box64-x86_64. fex also runs i386. A path is judged by its answer to --version. An existing entry for the system stays, and --force registers above it.",
+                    "register x86_64 --emulator box64, fex or rosetta uses that emulator for programs of Linux, on arm64 machines: they are faster than QEMU. It is found, validated and proven as above, and registered as a rule, such as box64-x86_64; register and apply know this name, too. fex also runs i386. A path is judged by its answer to --version. An existing entry for the system stays, and --force registers above it.",
                     "box64 is dynamically linked and uses libraries of the machine, so it has no flag F and does not work in containers and Nix's sandbox. FEX gets PO, and F if it is static; dynamic programs need its RootFS (FEXRootFSFetcher). Rosetta gets F; it is a share of a virtual machine on a Mac, such as mount -t virtiofs rosetta /media/rosetta, which fstab has to mount at boot, and root has to own it. --credentials adds C, as the publishers of FEX and Rosetta recommend.",
                     "Tried: box64 0.3.4 of Debian 13, run by QEMU: its answer and the probe. FEX and Rosetta are from their documentation.",
                 ],

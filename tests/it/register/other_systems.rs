@@ -164,7 +164,7 @@ fn what_cannot_be_an_emulator_is_refused_and_nothing_changes() {
     refuse(&tree, &["wasm32-wasi", "--in-memory"], 2, "QEMU does not run this system");
     refuse(&tree, &["--rule", ":wasm32-wasi:E::x::/usr/bin/x:"], 1, "its name belongs to the system wasm32-wasi");
     refuse(&tree, &["--test", "/bin/sh"], 2, "SYSTEM");
-    tree.run(&["enable", "wasm32-wasi"]).exits(2).says("QEMU does not run wasm32-wasi");
+    tree.run(&["enable", "wasm32-wasi"]).exits(2).says("wasm32-wasi is a rule without QEMU");
     let answer = |text: &str| liar(text, LiarBehavior::DoNothing);
     let bad = [
         ("wasmtime", answer("hello"), "/usr/bin/wasmtime does not answer --version as such an emulator: \"hello\""),
@@ -235,6 +235,10 @@ fn another_emulator_of_linux_is_judged_proven_and_undone() {
     assert_eq!(ids, ["no-fix-binary"], "{doctor:#}");
     tree.unregister("box64-riscv64").exits(0).prints("box64-riscv64: unregistered");
     fresh.is_restored_in(&tree);
+    let config = outside("y.toml", b"systems = [\"box64-riscv64\"]\n");
+    tree.run(&["apply", "--config", config.to_str().unwrap()]).exits(0).prints("box64-riscv64: registered, tested");
+    tree.run(&["unregister", "all"]).exits(0);
+    fresh.is_restored_in(&tree);
     // QEMU's entry is kept, and the other emulator takes precedence over it on request.
     tree.register("riscv64").exits(0);
     let registered = tree.snapshot();
@@ -254,6 +258,7 @@ fn another_emulator_of_linux_that_cannot_be_used_is_refused() {
     for (args, code, why) in [
         (&["riscv64", "--emulator", "/usr/bin/box64"][..], 1, "box64-riscv64 was registered but does not work"),
         (&["riscv64", "--emulator", "box64"], 2, "it is not known as an emulator of riscv64; box64, fex, rosetta"),
+        (&["box64-x86_64", "--emulator", "fex"], 2, "it is not known as an emulator of box64-x86_64"),
         (&["x86_64", "--emulator", "box64"], 2, "without an emulator"),
         (&["i386", "--emulator", "/usr/bin/box64"], 2, "without an emulator"),
         (&["x86_64", "--emulator", "rosetta"], 1, "x86_64 has no emulator that can be used: rosetta was not found"),
