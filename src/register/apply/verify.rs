@@ -86,7 +86,10 @@ pub(super) fn verify_other(system: EmulatedSystem, rule: &Rule) -> Result<()> {
         return Ok(());
     }
     let hint = if system.system() == "i686-windows" { "; a Wine without support of 32 bits cannot run it" } else { "" };
-    let last = ended.stderr.trim().lines().last().map(|line| format!(" ({line})")).unwrap_or_default();
+    // wasmedge reports errors on standard output.
+    let texts = [&ended.stdout, &ended.stderr];
+    let last = texts.iter().filter_map(|text| text.trim().lines().last()).next_back();
+    let last = last.map(|line| format!(" ({line})")).unwrap_or_default();
     Err(not_working(format!("the probe ended with {}{last}{hint}", ended.status)))
 }
 
