@@ -22,6 +22,7 @@ use crate::register::plan::switch::unregistered_error;
 use crate::register::receipt::{PreviousEmulator, System};
 use crate::register::request::UpgradeRequest;
 use crate::register::subject::Subject;
+use crate::sanitize::AsText as _;
 
 /// Plans to replace the emulators of registered systems. With `all`, those that cannot get another one become notes.
 pub fn plan_upgrade(request: &UpgradeRequest, facts: &Facts) -> Result<Plan> {
@@ -142,6 +143,11 @@ fn choose(request: &UpgradeRequest, facts: &Facts, arch: &'static Arch, system: 
     if system.adopted {
         let hint = "upgrade it with the tool that installed it".into();
         return conflict(format!("another tool installed the emulator of {}", system.entry), hint);
+    }
+    if system.interpreter != paths::interpreter_path(arch) {
+        let register = facts.shell.tool_command(format_args!("register {}", arch.target));
+        let what = format!("an earlier version installed {}", system.interpreter.as_text());
+        return conflict(what, format!("to move it, run: {register}"));
     }
     if request.back {
         let kept = system.previous.as_ref().filter(|kept| is_kept(facts, arch, kept));

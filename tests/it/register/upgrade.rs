@@ -167,6 +167,8 @@ fn what_an_earlier_version_registered_is_undone() {
 fn registering_again_moves_the_emulator_of_an_earlier_version() {
     let tree = old_machine();
     tree.run(&["restore", "--check"]).exits(0).prints("nothing is missing");
+    let refused = tree.run(&["upgrade", "aarch64"]).exits(3).says("an earlier version installed /usr/local");
+    assert!(refused.err.contains("--root /tree register aarch64\n"), "{refused:#?}");
     tree.run(&["register", "aarch64", "--offline"]).exits(0).prints("aarch64: registered, proven");
     assert!(tree.exists(EMULATOR) && !tree.exists(OLD_EMULATOR) && tree.runs("aarch64"));
     assert!(
