@@ -384,7 +384,8 @@ pub struct DoctorArgs {
     pub message: Vec<String>,
     /// Repair what can be repaired safely
     ///
-    /// Repairs what register would repair: removed entries are registered again, and the nix-daemon is restarted.
+    /// Repairs what register would repair: removed entries are registered again, also those of own rules, and the
+    /// nix-daemon is restarted.
     /// Findings that need a decision are only reported.
     #[arg(long, conflicts_with = "message")]
     pub fix: bool,

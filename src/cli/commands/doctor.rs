@@ -20,7 +20,7 @@ use crate::qemu::download::machine_config;
 use crate::qemu::obtain::source::Source;
 use crate::qemu::obtain::{Caching, ObtainContext, PipelineOptions, Purpose, ResolvedSource};
 use crate::qemu::version_query::VersionQuery;
-use crate::register::apply::Apply;
+use crate::register::apply::{Apply, ApplyResult};
 use crate::register::facts::Facts;
 use crate::register::nix_builds::{self, NixBuilds, SystemBuild};
 use crate::register::plan;
@@ -136,6 +136,11 @@ fn apply_fixes(host: &Host, ui: &Ui, findings: &[Finding]) -> Result<DoctorRepor
                 }
                 done.extend(targets);
             }
+            Some(Fix::RegisterRule(name)) => {
+                if let Err(error) = register_rule_again(host, ui, name) {
+                    ui.print_error(&error);
+                }
+            }
             Some(Fix::RestartDaemon) => restart_nix_daemon(host, ui)?,
             None => {}
         }
@@ -169,15 +174,53 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {
         system.proven = false;
     }
-    let plan = plan::register::plan_registration(&request, &facts)?;
-    let applied = Apply::new(host, ui, facts, request.network).register(&plan)?;
+    apply_request(host, ui, &request, facts)
+}
+
+/// Registers an own rule of the receipt again.
+fn register_rule_again(host: &Host, ui: &Ui, name: &str) -> Result<()> {
+    let mut facts = Facts::gather(host, &[], None)?;
+    let file = paths::own_rule_file(name);
+    let request = RegisterRequest {
+        rules: facts.receipt.parsed_rules().into_iter().filter(|(known, _)| known == name).collect(),
+        persist: facts.boot.rules.iter().any(|boot| boot.file == file),
+        ..request_nothing(Network::default())
+    };
+    facts.inspect_rules(host, &request.rules, &[])?;
+    apply_request(host, ui, &request, facts)
+}
+
+fn apply_request(host: &Host, ui: &Ui, request: &RegisterRequest, facts: Facts) -> Result<()> {
+    let plan = plan::register::plan_registration(request, &facts)?;
+    let applied = Apply::new(host, ui, facts, request.network.clone()).register(&plan)?;
+    print_applied(ui, &applied);
+    Ok(())
+}
+
+fn print_applied(ui: &Ui, applied: &ApplyResult) {
     for note in &applied.notes {
         ui.print_note(note);
     }
     for finding in &applied.findings {
         ui.print_warning(finding);
     }
-    Ok(())
+}
+
+/// Returns a request that changes nothing.
+fn request_nothing(network: Network) -> RegisterRequest {
+    RegisterRequest {
+        systems: Vec::new(),
+        rules: BTreeMap::new(),
+        tests: Vec::new(),
+        all: false,
+        source: Source::Auto,
+        network,
+        credentials: false,
+        nix: NixChoice::No,
+        persist: false,
+        force: false,
+        others: OtherSystems::Keep,
+    }
 }
 
 fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> RegisterRequest {
@@ -188,11 +231,6 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
     let [_, second, ..] = paths::entry_names(arch);
     RegisterRequest {
         systems: vec![arch],
-        rules: BTreeMap::new(),
-        tests: Vec::new(),
-        all: false,
-        source: Source::Auto,
-        network,
         credentials: flags.is_some_and(|flags| flags.credentials),
         nix: match known.map(|system| system.nix) {
             Some(NixUse::Configured) => NixChoice::Yes,
@@ -202,7 +240,7 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
         persist: boot_flags.is_some(),
         // The entry has its second name only if it was registered with --force.
         force: known.is_some_and(|system| system.entry == second),
-        others: OtherSystems::Keep,
+        ..request_nothing(network)
     }
 }
 
@@ -210,11 +248,6 @@ fn restart_nix_daemon(host: &Host, ui: &Ui) -> Result<()> {
     let facts = Facts::gather(host, &[], None)?;
     let plan = Plan { steps: vec![Step::RestartNixDaemon], ..Plan::default() };
     let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
-    for note in &applied.notes {
-        ui.print_note(note);
-    }
-    for finding in &applied.findings {
-        ui.print_warning(finding);
-    }
+    print_applied(ui, &applied);
     Ok(())
 }

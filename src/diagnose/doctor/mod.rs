@@ -101,6 +101,8 @@ pub struct Occurrence {
 pub enum Fix {
     /// Register these systems of the receipt again.
     Register(Vec<&'static str>),
+    /// Register an own rule of the receipt again.
+    RegisterRule(String),
     /// Restart the nix-daemon.
     RestartDaemon,
 }

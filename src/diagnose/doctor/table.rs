@@ -168,8 +168,11 @@ fn lost_rules(snapshot: &Snapshot) -> impl Iterator<Item = Occurrence> {
                 text_of_bytes(&rule.interpreter)
             )
         };
-        Occurrence::general(format!("the entry {name} of an own rule is gone or off"), why)
-            .with_repairs(repair_rule(&snapshot.shell, rule, has_interpreter))
+        let occurrence = Occurrence {
+            fix: has_interpreter.then(|| Fix::RegisterRule(name.clone())),
+            ..Occurrence::general(format!("the entry {name} of an own rule is gone or off"), why)
+        };
+        occurrence.with_repairs(repair_rule(&snapshot.shell, rule, has_interpreter))
     })
 }
 

@@ -51,6 +51,12 @@ fn a_rule_starts_its_files_until_it_is_unregistered() {
     tree.write_kernel("status", "-1");
     tree.run(&["restore"]).exits(0).prints("greet: registered");
     assert_eq!(started(&file).as_deref(), Some("hello"));
+    for lost in ["-1", "0"] {
+        tree.write_kernel("greet", lost);
+        tree.run(&["doctor", "--fix"]).exits(0).says("register greet");
+        assert_eq!(started(&file).as_deref(), Some("hello"));
+        registered.is_restored_in(&tree);
+    }
     tree.run(&["unregister", "greet", "--dry-run"]).exits(0).prints("would withdraw   greet");
     tree.run(&["unregister", "greet"]).exits(0).prints("greet: unregistered");
     fresh.is_restored_in(&tree);
