@@ -95,6 +95,29 @@ builds_as_user
 END
 }
 
+# Another emulator, which differs in a byte at its end, and the first one again, three times.
+replaced_without_a_gap() {
+    guest "no program fails while the emulator is replaced" <<'END'
+runs
+cp /root/in/qemu-aarch64 /root/other
+printf x >> /root/other
+rm -f /tmp/failed /tmp/ran /tmp/stop
+while [ ! -e /tmp/stop ]; do
+    if /tmp/aarch64/uname -m > /tmp/said-by-it 2>&1; then echo ran >> /tmp/ran; else cat /tmp/said-by-it >> /tmp/failed; fi
+done &
+"$tool" register aarch64 --qemu /root/other
+for number in 1 2 3 4 5; do "$tool" rollback aarch64; done
+touch /tmp/stop
+wait
+cat /tmp/failed 2> /dev/null || true
+[ ! -e /tmp/failed ]
+wc -l < /tmp/ran
+"$tool" upgrade
+"$tool" doctor
+rm /root/other
+END
+}
+
 # The same with Nix: the emulator comes by network, Nix builds as a user, and the distribution's QEMU is installed beside it.
 survives_reboots_with_nix() {
     boot 1
@@ -115,6 +138,7 @@ runs
 END
     builds_as_user "a user builds through the daemon"
     after_register
+    replaced_without_a_gap
     shut_down
     boot 2
     guest "after a reboot the entry is there, and a user builds" <<'END'
