@@ -1,10 +1,10 @@
-# Linux 6.12 on aarch64 with BusyBox's init: x86_64, i386, riscv64, arm without emulation, reboots, undo; tests of magic
+# Linux 6.12 on aarch64 with BusyBox's init: x86_64 (also by box64), i386, riscv64, native arm, reboots, undo; tests of magic
 . "$here/rows/aarch64.sh"
 network=
 # Only unpacked: nothing has to be emulated here. So systemd and the nix-daemon, which have to be configured, are missing.
 variant=extract
 packages=(base-files base-passwd bash coreutils findutils grep sed tar diffutils util-linux kmod libc-bin hostname
-    busybox-static linux-image-cloud-arm64 qemu-user liblzma5)
+    busybox-static linux-image-cloud-arm64 qemu-user liblzma5 box64)
 
 start_agent_at_boot() {
     mkdir -p "$1/etc/init.d"
@@ -69,9 +69,21 @@ checks() {
 chmod 755 /root/in/magic-tests
 /root/in/magic-tests --quiet
 END
-    guest "register" <<'END'
+    guest "box64 runs programs of x86_64 until its rule is unregistered" <<'END'
 uname -a
 list_files > /root/before
+refuses foreign_run amd64 x86_64
+"$tool" register x86_64 --emulator box64
+cat "$table/box64-x86_64"
+foreign_run amd64 x86_64
+"$tool" status
+"$tool" doctor || [ $? = 3 ]
+"$tool" unregister box64-x86_64
+refuses foreign_run amd64 x86_64
+list_files > /root/after
+diff /root/before /root/after
+END
+    guest "register" <<'END'
 for system in x86_64 i386 riscv64; do "$tool" register "$system" --qemu "/usr/bin/qemu-$system"; done
 foreign_runs
 "$tool" status
