@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Entry, RuleError};
+use binfmt_magic::{Arch, Entry, Rule, RuleError};
 
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::boot::{BootRule, LineRefusal};
@@ -11,6 +11,7 @@ use crate::binfmt::boot_sysctl::SwitchOffLine;
 use crate::binfmt::table::{Table, entry_name};
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::interpreter_path;
+use crate::diagnose::repair::repair_rule;
 use crate::paths;
 use crate::sanitize::{AsText as _, shell_quote, text_of_bytes};
 
@@ -77,7 +78,7 @@ fn check_reader(snapshot: &Snapshot) -> Vec<Occurrence> {
     let is_registered =
         |arch: &&Arch| arch.headers().iter().any(|head| snapshot.boot.rules.iter().any(|boot| boot.rule.matches(head)));
     let systems: Vec<&'static str> = foreign.filter(is_registered).map(|arch| arch.target).collect();
-    if systems.is_empty() {
+    if systems.is_empty() && persistent_rules(snapshot).next().is_none() {
         return Vec::new();
     }
     let why = "the entries of its files are gone after a restart of the machine";
@@ -87,7 +88,7 @@ fn check_reader(snapshot: &Snapshot) -> Vec<Occurrence> {
         occurrence.why = format!("{why}. On WSL its reader also removes the entry that runs Windows programs");
     }
     if commands.is_empty() || snapshot.environment.wsl {
-        return vec![occurrence.with_repair(register_for_boot(snapshot, &systems))];
+        return vec![occurrence.with_repairs(register_for_boot(snapshot, &systems))];
     }
     for command in commands {
         occurrence = occurrence.with_repair(snapshot.shell.as_root(command));
@@ -95,11 +96,27 @@ fn check_reader(snapshot: &Snapshot) -> Vec<Occurrence> {
     vec![occurrence]
 }
 
-/// Returns the command that installs a boot hook or, where none is possible, has to be repeated.
-fn register_for_boot(snapshot: &Snapshot, systems: &[&str]) -> String {
-    let line = snapshot.shell.tool_command(format_args!("register {}", systems.join(" ")));
+/// Own rules that have a boot file.
+fn persistent_rules(snapshot: &Snapshot) -> impl Iterator<Item = &Rule> {
+    snapshot.own_rules.iter().filter(|(name, _)| is_in_boot_rules(snapshot, name.as_bytes())).map(|(_, rule)| rule)
+}
+
+/// Returns the commands that install a boot hook or, where none is possible, have to be repeated. One system or rule
+/// installs the hook for all.
+fn register_for_boot(snapshot: &Snapshot, systems: &[&str]) -> Vec<String> {
     let has_hook = snapshot.boot.hook.as_ref().is_some_and(|state| state.hook.is_ok());
-    if has_hook { line } else { format!("{line}   # after each restart") }
+    let mut lines = Vec::new();
+    if !systems.is_empty() {
+        lines.push(snapshot.shell.tool_command(format_args!("register {}", systems.join(" "))));
+    }
+    if lines.is_empty() || !has_hook {
+        lines.extend(persistent_rules(snapshot).flat_map(|rule| repair_rule(&snapshot.shell, rule, true)));
+    }
+    if has_hook {
+        lines.truncate(1);
+        return lines;
+    }
+    lines.into_iter().map(|line| format!("{line}   # after each restart")).collect()
 }
 
 /// Whether only a part of a boot hook exists.
@@ -117,14 +134,14 @@ fn check_hook(snapshot: &Snapshot) -> Vec<Occurrence> {
         .filter(|(_, system)| !system.adopted && is_in_boot_rules(snapshot, system.entry.as_bytes()))
         .map(|(arch, _)| arch.target)
         .collect();
-    if systems.is_empty() {
+    if systems.is_empty() && persistent_rules(snapshot).next().is_none() {
         return Vec::new();
     }
     let missing: Vec<_> = state.missing.iter().map(|path| path.as_text()).collect();
     let what = format!("the boot hook is not as binfmt-nix made it: {} is missing or was changed", missing.join(", "));
     let why = "the registered entries are gone after a restart of the machine";
-    let command = register_for_boot(snapshot, &systems);
-    vec![Occurrence { systems, ..Occurrence::general(what, why) }.with_repair(command)]
+    let commands = register_for_boot(snapshot, &systems);
+    vec![Occurrence { systems, ..Occurrence::general(what, why) }.with_repairs(commands)]
 }
 
 /// A setting of sysctl writes 0 (off) or -1 (remove) to the table or an entry at boot.
@@ -157,7 +174,9 @@ fn check_refused_lines(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let is_explained = match &line.reason {
             LineRefusal::UpdateBinfmts => known_files.contains(&line.file.as_path()),
-            LineRefusal::Rule(error) => may_be_accepted_by_newer_kernel(snapshot, error),
+            // Linux 7.3 has the type B, if it was built with `CONFIG_BINFMT_MISC_BPF`.
+            LineRefusal::Rule(RuleError::Type) => snapshot.table.has_entry(&name_in_line(&line.text)),
+            LineRefusal::Rule(_) => false,
             // Another check reports the interpreter of an entry.
             LineRefusal::MissingInterpreter(path) | LineRefusal::NotExecutable(path) => {
                 snapshot.table.entries().iter().any(|entry| is_interpreter(snapshot, entry, path))
@@ -178,9 +197,10 @@ fn check_refused_lines(snapshot: &Snapshot) -> Vec<Occurrence> {
     occurrences
 }
 
-/// Linux 7.3 has the type B, if it was built with `CONFIG_BINFMT_MISC_BPF`.
-fn may_be_accepted_by_newer_kernel(snapshot: &Snapshot, error: &RuleError) -> bool {
-    snapshot.kernel >= (7, 3) && *error == RuleError::Type
+/// Returns the name in a line that is not understood: the text between the first two delimiters.
+fn name_in_line(line: &str) -> String {
+    let mut rest = line.chars();
+    rest.next().and_then(|delimiter| rest.as_str().split(delimiter).next()).unwrap_or_default().to_owned()
 }
 
 /// Two files have different rules with one name. The reader deletes the entry of that name before it registers the later

@@ -11,6 +11,7 @@ use crate::diagnose::doctor::reports::{finding, finds, registered_tree, repaired
 use crate::diagnose::doctor::running_host::live;
 use crate::register::conflicts::{FOREIGN_BOOT_FILE, distribution};
 use crate::support::emulators::outside;
+use crate::support::runs::RULE;
 use crate::support::table::line;
 use crate::support::tree::BOOT;
 use crate::support::{Tree, qemu, skip};
@@ -40,6 +41,30 @@ fn a_boot_file_without_a_reader_is_found() {
     let tree = tree.program("usr/lib/systemd/systemd", "").dir("sbin").link("sbin/init", "/usr/lib/systemd/systemd");
     repaired(&tree, &["boot-reader-off"], "boot-reader-off", None, &[]);
     assert!(tree.exists("etc/systemd/system/binfmt-nix.service"));
+}
+
+#[sandboxed]
+fn the_boot_file_of_a_rule_without_a_reader_is_found() {
+    let tree = Tree::new().with_interpreter().program("usr/lib/systemd/systemd-binfmt", "");
+    let tree = tree.program("usr/lib/systemd/systemd", "").dir("sbin").link("sbin/init", "/usr/lib/systemd/systemd");
+    tree.run(&["register", "--rule", RULE]).exits(0);
+    tree.run(&["register", "--rule", ":other:E::other::/usr/bin/interpreter:"]).exits(0);
+    finds(&tree, &[]);
+    tree.remove("usr/lib/systemd/systemd-binfmt");
+    repaired(&tree, &["boot-reader-off"], "boot-reader-off", None, &[]);
+    assert!(tree.exists("etc/systemd/system/binfmt-nix.service"));
+    tree.remove("etc/systemd/system/binfmt-nix.service");
+    repaired(&tree, &["boot-hook-changed"], "boot-hook-changed", None, &[]);
+    assert!(tree.exists("etc/systemd/system/binfmt-nix.service"));
+}
+
+/// Type B: a kernel without `CONFIG_BINFMT_MISC_BPF` refuses the line, and others need a BPF program of this name.
+#[sandboxed]
+fn a_line_of_type_b_that_is_not_registered_is_found() {
+    let tree = registered_tree().file("etc/binfmt.d/b.conf", ":handled:B::::my_handler:\n");
+    let found = finds(&tree, &["boot-line-refused"]);
+    assert!(finding(&found, "boot-line-refused")["what"].as_str().unwrap().contains(":handled:B"), "{found:#}");
+    repaired(&tree, &["boot-line-refused"], "boot-line-refused", None, &[]);
 }
 
 /// Each part of the boot hook is missing once, and changed once.
