@@ -38,19 +38,20 @@ one_command() {
 
 # An emulator that takes a second. The bar appears after half of it.
 shows_a_bar() {
-    local line command shown=$home/shown
+    local line command failed=0 shown=$home/shown
     printf '%s\n' '#!/bin/sh' 'sleep 1' > /opt/slow
     chmod 755 /opt/slow
     line=$("$tool" list --format binfmt.d | grep '^:qemu-riscv64:' | sed 's|:[^:]*:[^:]*$|:/opt/slow:|')
     printf '%s' "$line" > "$table/register"
     for command in status doctor; do
-        script -qec "$tool $command" /dev/null < /dev/null > "$shown" || true
-        grep -q 'check \[' "$shown" || { cat "$shown"; return 1; }
+        TERM=xterm script -qec "$tool $command" /dev/null < /dev/null > "$shown" || true
+        grep -q 'check \[' "$shown" || { cat "$shown"; failed=1; }
         "$tool" "$command" > "$shown" 2>&1 || true
-        ! grep 'check \[' "$shown" || return 1
+        ! grep 'check \[' "$shown" || failed=1
     done
     echo -1 > "$table/qemu-riscv64"
     rm /opt/slow "$shown"
+    return "$failed"
 }
 
 # With the Nix of the machine, which uses neither a cache nor the network.
