@@ -8,6 +8,7 @@ use binfmt_magic::{Arch, Entry, Rule};
 use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
+use crate::paths;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::sanitize::{shell_quote, text_of_bytes};
@@ -62,16 +63,30 @@ impl<'a> RepairFacts<'a> {
     /// Returns the commands that register a system, also above the entries of other tools.
     pub fn register(&self, arch: &Arch, options: impl Display) -> Vec<String> {
         let mut lines = self.prepare_table();
+        let rule = self.find_rule(arch);
+        lines.extend(rule.map(|name| self.shell.tool_command(format_args!("unregister {}", name.as_str()))));
         lines.push(self.register_line(arch, options));
         lines
     }
 
     /// Returns the commands that undo the registration of a system and register it anew.
     pub fn register_anew(&self, arch: &Arch, options: impl Display) -> Vec<String> {
+        if self.find_rule(arch).is_some() {
+            return self.register(arch, options);
+        }
         let mut lines = self.prepare_table();
         lines.push(self.shell.tool_command(format_args!("unregister {}", arch.target)));
         lines.push(self.shell.tool_command(format_args!("register {}{options}", arch.target)));
         lines
+    }
+
+    /// Returns the name of an own rule that takes the programs of a system now, such as `box64-x86_64`. At boot it would take
+    /// precedence over an entry of the system.
+    fn find_rule(&self, arch: &Arch) -> Option<String> {
+        let takes = |entry: &Entry| arch.headers().iter().any(|head| entry.rule.matches(head));
+        let winner = self.remaining_entries().find(|entry| entry.enabled && takes(entry)).map(entry_name)?;
+        let is_rule = self.own_entries.contains(&winner) && !paths::entry_names(arch).contains(&winner);
+        (is_rule && !self.shell.is_in_run()).then_some(winner)
     }
 
     /// Returns the commands without which the kernel's table cannot be used.

@@ -233,7 +233,19 @@ fn another_emulator_of_linux_is_judged_proven_and_undone() {
     let doctor = tree.run(&["doctor", "--json"]).json();
     let ids: Vec<_> = doctor["findings"].as_array().unwrap().iter().map(|finding| finding["id"].clone()).collect();
     assert_eq!(ids, ["no-fix-binary"], "{doctor:#}");
-    tree.unregister("box64-riscv64").exits(0).prints("box64-riscv64: unregistered");
+    let repairs =
+        json!(["binfmt-nix --root /tree unregister box64-riscv64", "binfmt-nix --root /tree register riscv64"]);
+    assert_eq!(doctor["findings"][0]["repair"], repairs);
+    let status = tree.status();
+    assert_eq!(status["systems"][0]["repair"][0], repairs[0], "{status:#}");
+    for line in repairs.as_array().unwrap() {
+        let options =
+            if *line == repairs[0] { String::new() } else { format!(" --qemu {}", qemu("riscv64").display()) };
+        drop(paste(&format!("{}{options}", line.as_str().unwrap())).exits(0));
+    }
+    assert_eq!(tree.entries(), ["qemu-riscv64"]);
+    tree.run(&["doctor"]).exits(0);
+    tree.unregister("all").exits(0);
     fresh.is_restored_in(&tree);
     let config = outside("y.toml", b"systems = [\"box64-riscv64\"]\n");
     tree.run(&["apply", "--config", config.to_str().unwrap()]).exits(0).prints("box64-riscv64: registered, tested");

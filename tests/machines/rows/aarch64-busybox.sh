@@ -75,7 +75,8 @@ list_files > /root/before
 refuses foreign_run amd64 x86_64
 "$tool" register x86_64 --emulator box64
 cat "$table/box64-x86_64"
-foreign_run amd64 x86_64
+# box64 0.3.4 ends the static BusyBox with the status 128, after BusyBox has done its work.
+[ "$(/tmp/foreign/uname -m)" = x86_64 ]
 "$tool" status
 "$tool" doctor || [ $? = 3 ]
 "$tool" unregister box64-x86_64
