@@ -132,7 +132,10 @@ pub fn repair_rule(shell: &Shell, rule: &Rule, has_interpreter: bool) -> Vec<Str
     let interpreter = text_of_bytes(&rule.interpreter);
     if let Some(system) = EmulatedSystem::of_rule(&text_of_bytes(rule.name.as_bytes())) {
         let emulator = shell_quote(&interpreter);
-        return vec![shell.tool_command(format_args!("register {} --emulator {emulator}", system.system()))];
+        let credentials = if rule.flags.credentials { " --credentials" } else { "" };
+        return vec![
+            shell.tool_command(format_args!("register {} --emulator {emulator}{credentials}", system.system())),
+        ];
     }
     let Ok(line) = rule.to_line() else { return Vec::new() };
     if !line.is_ascii() {

@@ -20,7 +20,9 @@ use super::process::{ProcessOutput, TIMEOUT, clean_command, run_with_timeout};
 use super::unprivileged::OwnProgram;
 use super::{INTERNAL, NamespaceError, unprivileged};
 
+/// An argument of mount(2) that has no meaning for the call.
 const UNUSED: Option<&str> = None;
+
 /// Directories on which the probe root may be mounted, and which it hides meanwhile. The first that exists is used.
 const MOUNT_POINTS: [&str; 4] = ["/mnt", "/sys", "/tmp", "/run"];
 /// Name of the program in the probe root.

@@ -225,7 +225,7 @@ pub(super) const PAGES: [Page; 18] = [
                 &[
                     "register x86_64 --emulator box64, fex or rosetta uses that emulator for programs of Linux, on arm64 machines: they are faster than QEMU. It is found, validated and proven as above, and registered as a rule, such as box64-x86_64; register and apply know this name, too. fex also runs i386. A path is judged by its answer to --version. An existing entry for the system stays, and --force registers above it.",
                     "box64 is dynamically linked and uses libraries of the machine, so it has no flag F and does not work in containers and Nix's sandbox. FEX gets PO, and F if it is static; dynamic programs need its RootFS (FEXRootFSFetcher). Rosetta gets F; it is a share of a virtual machine on a Mac, such as mount -t virtiofs rosetta /media/rosetta, which fstab has to mount at boot, and root has to own it. --credentials adds C, as the publishers of FEX and Rosetta recommend.",
-                    "Tried: box64 0.3.4 of Debian 13, run by QEMU: its answer and the probe. FEX and Rosetta are from their documentation.",
+                    "Tried: box64 0.3.4 of Debian 13, on an arm64 machine. FEX and Rosetta are from their documentation.",
                 ],
             ),
             (

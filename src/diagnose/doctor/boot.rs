@@ -43,7 +43,11 @@ fn check_not_persistent(snapshot: &Snapshot) -> Vec<Occurrence> {
         }
         let what = format!("no file registers the entry {} at boot", entry_name(entry));
         let why = "the entry is gone after a restart of the machine or of systemd-binfmt";
-        Some(Occurrence::for_system(arch, what, why).with_repairs(snapshot.repairs().register(arch, "")))
+        let repairs = match snapshot.own_rules.get(&entry_name(entry)) {
+            Some(rule) => repair_rule(&snapshot.shell, rule, true),
+            None => snapshot.repairs().register(arch, ""),
+        };
+        Some(Occurrence::for_system(arch, what, why).with_repairs(repairs))
     });
     occurrences.collect()
 }

@@ -59,6 +59,26 @@ fn line(name: &str, system: &str, flags: &str) -> String {
     String::from_utf8(rule.and_then(|rule| rule.to_line().ok()).unwrap_or_default()).unwrap_or_default()
 }
 
+/// What lasts until the next restart, by a system and by a rule with flag C.
+#[test]
+fn the_repair_of_what_does_not_persist_keeps_an_own_rule() {
+    let lines = [line("box64-aarch64", "aarch64", "C"), line("qemu-riscv64", "riscv64", "PF")];
+    let mut snapshot = Snapshot { boot: Boot::default(), ..snapshot_of(&lines) };
+    snapshot.own_rules = [lines[0].as_bytes()]
+        .iter()
+        .filter_map(|line| Rule::parse(line).ok())
+        .map(|rule| ("box64-aarch64".to_owned(), rule))
+        .collect();
+    snapshot.own_entries = ["box64-aarch64", "qemu-riscv64"].map(String::from).into();
+    let found = run_checks(&snapshot).into_iter().filter(|finding| finding.id == "not-persistent");
+    let mut repairs: Vec<String> = found.flat_map(|finding| finding.occurrence.repair).collect();
+    repairs.sort();
+    assert_eq!(
+        repairs,
+        ["sudo binfmt-nix register aarch64 --emulator /q --credentials", "sudo binfmt-nix register riscv64"]
+    );
+}
+
 /// No test machine has SELinux.
 #[test]
 fn reports_a_label_that_services_may_not_execute() {

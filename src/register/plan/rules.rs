@@ -44,7 +44,14 @@ fn plan_rule(
     check_rule(name, rule, found, known.is_some_and(|known| known.tested))?;
     check_name_is_free(facts, name)?;
     let path = own_rule::interpreter_path(rule);
-    if let Some(system) = system.filter(|_| !request.force) {
+    let rule_now = Rule { interpreter: facts.real_path(&path).as_os_str().as_bytes().to_vec(), ..rule.clone() };
+    // The path below a root prefix is longer.
+    rule_now.to_line()?;
+    let own = facts.own_rule_entry(name);
+    let is_registered = own.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule_now));
+    // The user decided it for a rule of the receipt whose entry was lost.
+    let is_decided = request.force || (known.is_some() && !is_registered);
+    if let Some(system) = system.filter(|_| !is_decided) {
         check_not_taken(facts, system, &facts.real_path(&path))?;
     }
     let subject = Subject::Rule(name.clone());
@@ -54,11 +61,6 @@ fn plan_rule(
     } else {
         None
     };
-    let rule_now = Rule { interpreter: facts.real_path(&path).as_os_str().as_bytes().to_vec(), ..rule.clone() };
-    // The path below a root prefix is longer.
-    rule_now.to_line()?;
-    let own = facts.own_rule_entry(name);
-    let is_registered = own.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule_now));
     let has_kernel = !matches!(facts.table, Table::Offline);
     let already = boot.is_none() && (is_registered || !has_kernel) && found.tests.is_empty();
     groups.boot.extend(boot);

@@ -257,6 +257,19 @@ fn another_emulator_of_linux_is_judged_proven_and_undone() {
     tree.run(&args).exits(3).says("the entry qemu-riscv64 takes the programs of riscv64").says("--force");
     registered.is_unchanged_in(&tree);
     tree.run(&[&args[..], &["--force"]].concat()).exits(0).prints("box64-riscv64: registered, tested");
+    // The lost entry is registered again without that option, in both ways.
+    let forced = tree.entries();
+    for by_hand in [true, false] {
+        tree.write_kernel("box64-riscv64", "-1");
+        let doctor = tree.run(&["doctor", "--json"]).exits(3).json();
+        let lost = doctor["findings"].as_array().unwrap().iter().find(|finding| finding["id"] == "entry-gone").unwrap();
+        if by_hand {
+            drop(paste(lost["repair"][0].as_str().unwrap()).exits(0));
+        } else {
+            drop(tree.run(&["doctor", "--fix"]));
+        }
+        assert_eq!(tree.entries(), forced);
+    }
     tree.unregister("box64-riscv64").exits(0);
     assert!(tree.runs("riscv64"));
     tree.unregister("all").exits(0);
