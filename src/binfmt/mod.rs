@@ -12,6 +12,7 @@ pub mod container;
 pub mod harm;
 pub mod in_memory;
 pub mod init_system;
+pub mod launcher;
 pub mod native;
 pub mod probe;
 pub mod script;
