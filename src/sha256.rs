@@ -24,6 +24,11 @@ impl Sha256 {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// Returns the 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Reads to the end, and returns the digest of what was read.
     pub fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
         let mut hasher = sha2::Sha256::new();

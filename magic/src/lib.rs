@@ -5,6 +5,7 @@
 //! * [`OtherSystem`]: systems that QEMU does not run, such as WebAssembly.
 //! * [`Rule`] and [`Entry`]: the line that `/proc/sys/fs/binfmt_misc/register` accepts and the text that an
 //!   entry's file shows, parsed and printed as the kernel does, and matched as the kernel matches.
+//! * [`launcher()`]: the code that runs a native program instead of a guest's tool.
 //! * [`required_feature`]: the system feature that nixpkgs requires of a builder for a Nix system.
 //!
 //! The crate is pure: it opens no file and starts no process.
@@ -35,6 +36,7 @@ mod arch;
 mod entry;
 mod features;
 mod flags;
+mod launcher;
 mod line;
 mod names;
 mod other;
@@ -47,6 +49,7 @@ pub use arch::{Arch, Bits, Endian};
 pub use entry::{BpfHandler, Entry};
 pub use features::required_feature;
 pub use flags::Flags;
+pub use launcher::launcher;
 pub use line::{LINE_MAX, LINE_MIN, Syntax};
 pub use names::UnknownSystem;
 pub use other::OtherSystem;

@@ -1,5 +1,5 @@
 //! The kernel's part of emulation: the binfmt_misc table, boot rules, containers, user namespaces, and the probe
-//! programs that show whether an entry works.
+//! programs that show whether an entry works. Also the launcher, which runs native programs instead of a guest's tools.
 //!
 //! This room knows neither QEMU nor Nix nor the receipt.
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod boot;
 pub(crate) mod containers;
+pub(crate) mod launcher;
 pub(crate) mod userns;
 pub(crate) mod userns_errors;
 pub(crate) mod userns_inside;
