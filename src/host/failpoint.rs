@@ -6,7 +6,7 @@
 //! With it, `BINFMT_NIX_FAILPOINT=ACTION@N` acts at the N-th change that the process makes to the machine, counted
 //! from 1. The action `kill` ends the process by SIGKILL. `torn` does the same, but writes half of the bytes first if the
 //! change is a write. `eio`, `enospc` and `erofs` make the change fail once, with that error. `stop` stops the process by
-//! SIGSTOP before the change, so that the test can change the machine meanwhile.
+//! SIGSTOP before the change, so that the test can change the machine meanwhile. `list@0` prints every change.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -48,6 +48,7 @@ mod active {
 
     #[derive(Clone, Copy)]
     enum Action {
+        List,
         Kill,
         Torn,
         Stop,
@@ -60,12 +61,13 @@ mod active {
         static REQUEST: OnceLock<Option<(Action, u64)>> = OnceLock::new();
         let number = CHANGES.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let Some((action, wanted)) = *REQUEST.get_or_init(read_request) else { return Ok(()) };
-        if number != wanted {
+        if number != wanted && !matches!(action, Action::List) {
             return Ok(());
         }
         // Not printed by `ui`: only the test reads this line.
         drop(writeln!(io::stderr().lock(), "failpoint {number}: {what} {}", path.display()));
         match action {
+            Action::List => return Ok(()),
             Action::Fail(errno) => return Err(errno.into()),
             Action::Stop => return Ok(kill(nix::unistd::getpid(), Signal::SIGSTOP)?),
             Action::Kill => {}
@@ -79,6 +81,7 @@ mod active {
         let text = std::env::var("BINFMT_NIX_FAILPOINT").ok()?;
         let (action, number) = text.split_once('@')?;
         let action = match action {
+            "list" => Action::List,
             "kill" => Action::Kill,
             "torn" => Action::Torn,
             "stop" => Action::Stop,

@@ -111,7 +111,7 @@ no_temporary_file() { ! find /etc /usr/local /var/lib /run -name '.binfmt-nix-*'
 
 # Kills the tool just before each system call that changes files or mounts, and then tries both recoveries. strace counts
 # only the calls of the first thread, which makes all these changes. The emulator is a copy, so that nothing is downloaded.
-# With FULL=1 the tool is killed at each of these calls, otherwise at every third one: tests/it/crash kills it at each.
+# With FULL=1 the tool is killed at each of these calls, otherwise at every third one.
 killed_anywhere() {
     command -v strace >/dev/null || { echo "        no strace here: kills at every step are not checked"; return 0; }
     local call contents=/etc step=3 series=0 often=40

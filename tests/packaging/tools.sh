@@ -19,7 +19,7 @@ get_tools() {
     rm -rf "$fleet/venv" "$unpacked" "$fleet/debs"
     mkdir -p "$fleet/debs" "$unpacked"
     python3 -m venv "$fleet/venv"
-    "$venv/pip" install --quiet "${wheels[@]}" || skip "pip cannot install ${wheels[*]}"
+    "$venv/pip" install --quiet --no-compile "${wheels[@]}" || skip "pip cannot install ${wheels[*]}"
     (cd "$fleet/debs" && apt-get -qq -o Acquire::Retries=3 download -o APT::Sandbox::User=root "${packages[@]}") ||
         skip "apt cannot download ${packages[*]}"
     local deb

@@ -1,4 +1,5 @@
-//! Runs that are killed at each of their changes, one after the other.
+//! Runs that are killed at each of their changes, one after the other. `tests/run` tries a sample of these kills, and
+//! `tests/run --full` all.
 
 use std::path::Path;
 
@@ -20,6 +21,21 @@ struct Case {
     again: Run,
     /// Parts of the paths whose changes are judged; all if there are none.
     only: &'static [&'static str],
+}
+
+/// A kill, and the run after it.
+#[derive(Debug)]
+struct Kill {
+    fault: Fault,
+    change: Change,
+    recovery: Recovery,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Recovery {
+    /// The registration again, then `unregister`.
+    Register,
+    Unregister,
 }
 
 const REGISTER: Case = Case { machine: Tree::new, prepare: &[], run: Run::Register, again: Run::Register, only: &[] };
@@ -55,70 +71,56 @@ impl Case {
     }
 
     /// Kills the run at each change and, if the change is a write, also in the middle of it; then recovers. Each
-    /// kill is made twice: the next run is `register`, or `unregister`.
+    /// kill is made twice: the next run is `register`, or `unregister`. Or tries a sample of these (see
+    /// [`fault::sample`]).
     #[track_caller]
     fn kill_at_each_change(&self, what: &str) {
         let whole = self.whole();
-        let (mut kills, mut wrong) = (0, Vec::new());
-        for number in 1.. {
-            let Some(change) = self.kill_and_recover(Fault::Kill, number, &whole, &mut wrong) else { break };
-            if !self.judges(&change) {
-                continue;
-            }
-            kills += 1;
-            if change.what == "write" {
-                self.kill_and_recover(Fault::Torn, number, &whole, &mut wrong).unwrap();
-                kills += 1;
-            }
-        }
-        assert!(wrong.is_empty(), "{} of {kills}:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(kills > 7, "only {kills}: is the tool built with the feature failpoints?");
-        fault_table::line(what, kills);
+        let kills = self.kills();
+        let all = kills.len();
+        let tried = fault::sample(kills, |kill| (kill.fault, kill.change.what.clone()));
+        let wrong: Vec<_> = tried.iter().flat_map(|kill| self.kill_and_recover(kill, &whole)).collect();
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), tried.len(), wrong.join("\n"));
+        assert!(all > 7, "only {all}");
+        fault_table::sampled(what, tried.len(), all);
     }
 
-    /// Kills the run at the change of this number, once for each recovery.
-    fn kill_and_recover(
-        &self,
-        fault: Fault,
-        number: usize,
-        whole: &CompleteStates,
-        wrong: &mut Vec<String>,
-    ) -> Option<Change> {
-        let change = self.kill_at(fault, number, whole, describe_unregistrable, wrong)?;
-        if !self.judges(&change) {
-            return Some(change);
-        }
-        self.kill_at(fault, number, whole, describe_unrestored, wrong)
+    fn kills(&self) -> Vec<Kill> {
+        let tree = (self.machine)();
+        complete_all(self.prepare, Emulators::Small, &tree);
+        let changes = fault::changes(&tree, self.run);
+        discard_tree(tree);
+        let judged = changes.into_iter().filter(|change| self.judges(change));
+        let kills = judged.flat_map(|change| {
+            let faults = if change.what == "write" { &[Fault::Kill, Fault::Torn][..] } else { &[Fault::Kill] };
+            let kills = faults.iter().flat_map(|fault| [(*fault, Recovery::Register), (*fault, Recovery::Unregister)]);
+            kills.map(|(fault, recovery)| Kill { fault, change: change.clone(), recovery }).collect::<Vec<_>>()
+        });
+        kills.collect()
     }
 
     fn judges(&self, change: &Change) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| change.path.contains(part))
     }
 
-    fn kill_at(
-        &self,
-        fault: Fault,
-        number: usize,
-        whole: &CompleteStates,
-        recover: impl Fn(&Self, &Tree, &Snapshot) -> String,
-        wrong: &mut Vec<String>,
-    ) -> Option<Change> {
+    /// Kills the run, recovers, and describes what is wrong before and after that.
+    fn kill_and_recover(&self, kill: &Kill, whole: &CompleteStates) -> Vec<String> {
         let tree = (self.machine)();
         let fresh = tree.snapshot();
         complete_all(self.prepare, Emulators::Small, &tree);
-        let (change, done) = fault::run(&tree, self.run, fault, number);
-        if let Some(change) = change.as_ref().filter(|change| self.judges(change)) {
-            assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
-            let faults = [Self::describe_damage(&tree, whole), recover(self, &tree, &fresh)];
-            wrong.extend(
-                faults
-                    .iter()
-                    .filter(|fault| !fault.is_empty())
-                    .map(|why| format!("{fault:?} at number {number}, {change:?}: {why}")),
-            );
-        }
+        let (change, done) = fault::run(&tree, self.run, kill.fault, kill.change.number);
+        let change = change.unwrap_or_else(|| panic!("{kill:?}: the change was not made: {done:#?}"));
+        assert_eq!(change.what, kill.change.what, "{kill:?}: another change: {change:?}");
+        assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
+        let damage = Self::describe_damage(&tree, whole);
+        let unrecovered = match kill.recovery {
+            Recovery::Register => describe_unregistrable(self, &tree, &fresh),
+            Recovery::Unregister => describe_unrestored(&tree, &fresh),
+        };
+        let faults = [damage, unrecovered];
         discard_tree(tree);
-        change
+        let faults = faults.into_iter().filter(|fault| !fault.is_empty());
+        faults.map(|why| format!("{kill:?}, {change:?}: {why}")).collect()
     }
 
     /// Describes what is wrong before anything is repaired.
@@ -147,11 +149,11 @@ fn describe_unregistrable(case: &Case, tree: &Tree, fresh: &Snapshot) -> String 
     if status["unfinished"] == true {
         return format!("register completed the killed run, but status reports: {status:#}");
     }
-    describe_unrestored(case, tree, fresh)
+    describe_unrestored(tree, fresh)
 }
 
 /// Undoes the killed run, and describes what is not restored.
-fn describe_unrestored(_: &Case, tree: &Tree, fresh: &Snapshot) -> String {
+fn describe_unrestored(tree: &Tree, fresh: &Snapshot) -> String {
     let done = tree.run(&["unregister", "all"]).omits("panicked").omits("warning:");
     if done.code != Some(0) {
         return format!("unregister does not undo the killed run: {done:#?}");

@@ -1,22 +1,23 @@
 //! `disable` and `register --rule`, killed at each of their changes. The next run is the same command, or `unregister`.
 
-use crate::support::fault::{self, Fault};
-use crate::support::runs::{Emulators, Run, discard_tree};
+use crate::support::fault::{self, Change, Fault};
+use crate::support::runs::{Emulators, Run, discard_tree, tree_after};
 use crate::support::{Tree, fault_table};
 
 #[sandboxed]
 fn a_killed_disable_is_recovered() {
-    let mut kills = 0;
-    for number in 1.. {
+    let tree = tree_after(&[Run::Register], Emulators::Small);
+    let changes = fault::changes(&tree, Run::Disable);
+    discard_tree(tree);
+    let all = changes.len();
+    let tried = fault::sample(changes, |change| change.what.clone());
+    for Change { number, .. } in &tried {
         let tree = Tree::new();
         let fresh = tree.snapshot();
         Run::Register.complete(Emulators::Small, &tree);
         let registered = tree.snapshot();
-        let (change, done) = fault::run(&tree, Run::Disable, Fault::Kill, number);
-        let Some(change) = change else {
-            discard_tree(tree);
-            break;
-        };
+        let (change, done) = fault::run(&tree, Run::Disable, Fault::Kill, *number);
+        let change = change.unwrap_or_else(|| panic!("change {number} was not made: {done:#?}"));
         assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
         // Nix does not start builds that fail.
         assert_eq!(tree.configured_but_not_running(), [""; 0], "{change:?}");
@@ -32,22 +33,22 @@ fn a_killed_disable_is_recovered() {
             assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
         }
         discard_tree(tree);
-        kills += 1;
     }
-    fault_table::line("`disable`, killed at each change", kills);
+    fault_table::sampled("`disable`, killed at each change", tried.len(), all);
 }
 
 #[sandboxed]
 fn a_killed_registration_of_a_rule_is_recovered() {
-    let mut kills = 0;
-    for number in 1.. {
+    let tree = Tree::new().with_interpreter();
+    let changes = fault::changes(&tree, Run::RegisterRule);
+    discard_tree(tree);
+    let all = changes.len();
+    let tried = fault::sample(changes, |change| change.what.clone());
+    for Change { number, .. } in &tried {
         let tree = Tree::new().with_interpreter();
         let fresh = tree.snapshot();
-        let (change, done) = fault::run(&tree, Run::RegisterRule, Fault::Kill, number);
-        let Some(change) = change else {
-            discard_tree(tree);
-            break;
-        };
+        let (change, done) = fault::run(&tree, Run::RegisterRule, Fault::Kill, *number);
+        let change = change.unwrap_or_else(|| panic!("change {number} was not made: {done:#?}"));
         assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
         if number % 2 == 0 {
             Run::RegisterRule.complete(Emulators::Small, &tree);
@@ -57,7 +58,6 @@ fn a_killed_registration_of_a_rule_is_recovered() {
         drop(tree.run(&["unregister", "all"]).exits(0).omits("warning:"));
         assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
         discard_tree(tree);
-        kills += 1;
     }
-    fault_table::line("`register --rule`, killed at each change", kills);
+    fault_table::sampled("`register --rule`, killed at each change", tried.len(), all);
 }

@@ -11,8 +11,9 @@ use crate::support::rng::Noise;
 use crate::support::runs::{Emulators, Run, complete_all, discard_tree};
 use crate::support::{Tree, fault_table, is_full, qemu};
 
-/// Number of signals of each of the three kinds in each test. `tests/run --full` sends ten times as many.
-const SIGNALS: usize = 9;
+/// Number of signals of each of the three kinds in each test, and with `tests/run --full`.
+const SIGNALS: usize = 4;
+const FULL_SIGNALS: usize = 90;
 
 /// Sends a signal at a random moment: the run is either rolled back or complete.
 #[track_caller]
@@ -20,7 +21,7 @@ fn interrupt_repeatedly(what: &str, emulators: Emulators, prepare: &[Run], run: 
     let seed = seed();
     let mut noise = Noise::new(seed);
     let mut usual = Usual::measure(prepare, run, emulators);
-    let wanted = if is_full() { 10 * SIGNALS } else { SIGNALS };
+    let wanted = if is_full() { FULL_SIGNALS } else { SIGNALS };
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)] {
         let mut came = 0;
         while came < wanted {

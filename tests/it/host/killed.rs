@@ -1,6 +1,6 @@
 //! Runs that are killed at any moment: the next run completes the changes, or restores every byte.
 //!
-//! Here the moments are random; `tests/it/crash/` kills at every single change. A failure names its seed, and
+//! Here the moments are random; `tests/it/crash/` kills at single changes. A failure names its seed, and
 //! BINFMT_NIX_TEST_SEED repeats it as exactly as the timing allows.
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -17,8 +17,9 @@ use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_afte
 use crate::support::snapshot::Snapshot;
 use crate::support::{Tree, fault_table, is_full};
 
-/// The number of runs that each test kills on every machine. `tests/run --full` kills ten times as many.
-const KILLS: usize = 84;
+/// The number of runs that each test kills on every machine, and with `tests/run --full`.
+const KILLS: usize = 30;
+const FULL_KILLS: usize = 840;
 
 /// The usual duration of a run, from the state that other runs lead to.
 pub(crate) struct Usual<'a> {
@@ -98,7 +99,7 @@ fn kill_repeatedly(what: &str, emulators: Emulators, prepare: &[Run], runs: &[Ru
     let mut noise = Noise::new(seed);
     let whole = whole(emulators);
     let mut usual: Vec<_> = runs.iter().map(|run| Usual::measure(prepare, *run, emulators)).collect();
-    let wanted = if is_full() { 10 * KILLS } else { KILLS };
+    let wanted = if is_full() { FULL_KILLS } else { KILLS };
     let (mut kills, mut chains) = (0, 0);
     while kills < wanted {
         usual.iter_mut().for_each(Usual::correct);

@@ -8,9 +8,9 @@ use crate::diagnose::doctor::interpreters::emulator_of_release;
 use crate::diagnose::doctor::reports::{finding, finds};
 use crate::diagnose::situations::commands::{fill_cache, paste};
 use crate::support::emulators::{other_qemu, outside};
-use crate::support::fault::{self, Fault};
+use crate::support::fault::{self, Change, Fault};
 use crate::support::output::Done;
-use crate::support::runs::{Emulators, Run, complete_all, discard_tree, earlier_release};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree, earlier_release, tree_after};
 use crate::support::table::line;
 use crate::support::tree::{BOOT, EMULATOR, PREVIOUS};
 use crate::support::{LiarBehavior, Tree, liar, qemu};
@@ -73,54 +73,56 @@ fn an_earlier_emulator_that_was_changed_is_not_used() {
 /// At each write to the kernel, and at the exchange of the files.
 #[sandboxed]
 fn killed_rollbacks_are_recovered() {
-    let mut changes = Vec::new();
-    for number in 1.. {
+    let is_judged = |change: &Change| change.what == "exchange" || change.what == "write to the kernel";
+    let changes: Vec<_> = rollback_changes().into_iter().filter(is_judged).collect();
+    for Change { number, .. } in &changes {
         let tree = Tree::new();
         let fresh = tree.snapshot();
         complete_all(&[Run::Register, Run::Upgrade], Emulators::Small, &tree);
         let upgraded = tree.snapshot();
-        let (change, _) = fault::run(&tree, Run::Rollback, Fault::Kill, number);
-        let Some(change) = change else {
-            assert_eq!(release(&tree), "10.0.13");
-            discard_tree(tree);
-            break;
-        };
-        if change.what == "exchange" || change.what == "write to the kernel" {
-            assert_eq!(tree.configured_but_not_running(), [""; 0], "{change:?}");
-            if number % 2 == 0 {
-                // Whichever emulator is installed is registered again.
-                drop(tree.run(&["register", "aarch64"]).exits(0).omits("warning:"));
-                assert!(tree.status()["unfinished"] == false && tree.runs("aarch64"), "{change:?}");
-                if release(&tree) == "10.0.13" {
-                    Run::Rollback.complete(Emulators::Small, &tree);
-                }
-                assert!(tree.snapshot().is_like(&upgraded), "{change:?}");
+        let (change, done) = fault::run(&tree, Run::Rollback, Fault::Kill, *number);
+        let change = change.unwrap_or_else(|| panic!("change {number} was not made: {done:#?}"));
+        assert!(is_judged(&change), "{change:?}");
+        assert_eq!(tree.configured_but_not_running(), [""; 0], "{change:?}");
+        if number % 2 == 0 {
+            // Whichever emulator is installed is registered again.
+            drop(tree.run(&["register", "aarch64"]).exits(0).omits("warning:"));
+            assert!(tree.status()["unfinished"] == false && tree.runs("aarch64"), "{change:?}");
+            if release(&tree) == "10.0.13" {
+                Run::Rollback.complete(Emulators::Small, &tree);
             }
-            tree.unregister("all").exits(0);
-            assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
-            changes.push(change.what);
+            assert!(tree.snapshot().is_like(&upgraded), "{change:?}");
         }
+        tree.unregister("all").exits(0);
+        assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
         discard_tree(tree);
     }
-    assert!(changes.len() > 5 && changes.contains(&"exchange".to_owned()), "{changes:?}");
+    assert!(changes.len() > 5 && changes.iter().any(|change| change.what == "exchange"), "{changes:?}");
 }
 
-/// Each change fails once.
+/// The changes of a run that is not cut short.
+fn rollback_changes() -> Vec<Change> {
+    let tree = tree_after(&[Run::Register, Run::Upgrade], Emulators::Small);
+    let changes = fault::changes(&tree, Run::Rollback);
+    assert_eq!(release(&tree), "10.0.13");
+    discard_tree(tree);
+    changes
+}
+
+/// Each change fails once, or a sample of them: see [`fault::sample`].
 #[sandboxed]
 fn a_failed_rollback_changes_nothing() {
-    for number in 1.. {
+    for Change { number, .. } in fault::sample(rollback_changes(), |change| change.what.clone()) {
         let tree = Tree::new();
         complete_all(&[Run::Register, Run::Upgrade], Emulators::Small, &tree);
         let before = tree.snapshot();
         let (change, done) = fault::run(&tree, Run::Rollback, Fault::Fails("eio"), number);
-        if change.is_some() && done.code != Some(0) {
+        let change = change.unwrap_or_else(|| panic!("change {number} was not made: {done:#?}"));
+        if done.code != Some(0) {
             assert_eq!(before.unrestored_in(&tree), "", "{change:?}: {done:#?}");
             assert!(tree.runs("aarch64"));
         }
         discard_tree(tree);
-        if change.is_none() {
-            break;
-        }
     }
 }
 

@@ -6,6 +6,9 @@
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::sync::Mutex;
+
+use super::is_full;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/FAULTS.md");
 const BLESS: &str = "BINFMT_NIX_TEST_BLESS";
@@ -13,10 +16,21 @@ const BLESS: &str = "BINFMT_NIX_TEST_BLESS";
 /// Start of a line by which a sandbox reports a number to its harness: a sandbox cannot write to the repository.
 pub(crate) const MARK: &str = "ledger\t";
 
+/// Start of a line by which a sandbox reports how many of all faults it tried.
+pub(crate) const SAMPLE_MARK: &str = "sample\t";
+
 /// Reports that the fault `what` was injected this often, on every machine.
 #[track_caller]
 pub(crate) fn line(what: &str, times: usize) {
     record(what, &times.to_string());
+}
+
+/// Reports that `tried` of `all` the faults `what` were injected: all with `tests/run --full`.
+#[track_caller]
+pub(crate) fn sampled(what: &str, tried: usize, all: usize) {
+    assert!(tried <= all && (tried == all || !is_full()), "{what}: {tried} of {all}");
+    println!("{SAMPLE_MARK}{tried}\t{all}\t{what}");
+    record(what, &all.to_string());
 }
 
 /// Reports that the fault `what` was injected this often, and at least `floor` times on every machine.
@@ -24,6 +38,27 @@ pub(crate) fn line(what: &str, times: usize) {
 pub(crate) fn at_least(what: &str, floor: usize, times: usize) {
     assert!(times >= floor, "{what}: {times} times instead of {floor}");
     record(what, &format!("≥ {floor}"));
+}
+
+/// Tried faults, and all of them, that the tests of this process have reported by [`sampled`].
+static SAMPLES: Mutex<(usize, usize)> = Mutex::new((0, 0));
+
+/// Adds what a sandbox reported to the numbers that [`print_samples`] prints.
+pub(crate) fn note_samples(stdout: &str) {
+    for line in stdout.lines().filter_map(|line| line.strip_prefix(SAMPLE_MARK)) {
+        let mut numbers = line.split('\t').map(|number| number.parse::<usize>().unwrap_or_default());
+        let mut samples = SAMPLES.lock().unwrap();
+        samples.0 += numbers.next().unwrap_or_default();
+        samples.1 += numbers.next().unwrap_or_default();
+    }
+}
+
+/// Prints how many faults at single changes were tried.
+pub(crate) fn print_samples() {
+    let (tried, all) = *SAMPLES.lock().unwrap();
+    if all > 0 {
+        println!("faults at single changes: {tried} of {all} tried; tests/run --full tries all");
+    }
 }
 
 #[track_caller]

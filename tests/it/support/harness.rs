@@ -8,7 +8,7 @@ use std::{env, panic};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::{proposals, sandbox};
+use super::{fault_table, proposals, sandbox};
 
 /// Every function with an attribute of `tests/macros`.
 #[linkme::distributed_slice]
@@ -80,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         })
     });
     let conclusion = libtest_mimic::run(&args, trials.collect());
+    fault_table::print_samples();
     print_slowest(durations.lock().unwrap().clone());
     let is_whole = !args.list && args.filter.is_none() && args.skip.is_empty() && conclusion.num_ignored == 0;
     let is_asked = env::var_os("BINFMT_NIX_TEST_UNEXECUTED").is_some();

@@ -37,7 +37,7 @@ pub(crate) use emulators::{LiarBehavior, liar, qemu};
 pub(crate) use harness::skip;
 pub(crate) use tree::Tree;
 
-/// Whether `tests/run --full` asks for ten times the random faults.
+/// Whether `tests/run --full` asks for many more random faults, and for the faults at every single change.
 pub(crate) fn is_full() -> bool {
     std::env::var_os("BINFMT_NIX_TEST_FULL").is_some()
 }

@@ -63,6 +63,7 @@ pub(crate) fn run(name: &str, mount: &Path) -> Outcome {
 
 /// Compares the reported numbers with the table of faults, and the reported commands with the list of proposals.
 fn compare_reports(stdout: &str) -> Outcome {
+    fault_table::note_samples(stdout);
     let noted = stdout.lines().filter_map(|line| line.strip_prefix(fault_table::MARK)?.split_once('\t'));
     let wrong = noted.filter_map(|(what, times)| fault_table::compare(what, times).err());
     let wrong: Vec<_> = wrong.chain(proposals::note_reported(stdout)).collect();
