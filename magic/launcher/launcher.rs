@@ -10,12 +10,13 @@
 //!
 //! The configuration: numbers are 64-bit little-endian. A *text* is its length, its bytes, and a NUL that the length
 //! leaves out. A *block* is its length and its bytes. A *list* is a block of words: 0 and a text, or 1, which stands for
-//! the caller's `argv[0]`.
+//! the caller's `argv[0]`. A word of a list of *patterns* that ends with `*` matches every text that it begins.
 //!
 //! | part | fields |
 //! |---|---|
 //! | header | length of the pairs; entry point of the emulator, relative to the header; most words of one pair |
-//! | pair | a block: last part of `argv[0]`, or nothing (text); 1 for the C locale alone; guest file; native file; file for execve(2) (text); first arguments from `argv[0]` on; further arguments; environment (lists) |
+//! | pair | a block: 1 for the C locale alone; patterns of the last part of `argv[0]`, or none; guest file; patterns of refused arguments and of refused variables (`NAME=VALUE`); native file; one start in this number is audited, or 0; command of an audit; command; arguments after the caller's; environment (lists) |
+//! | command | file for execve(2) (text); arguments before the caller's, `argv[0]` first (list) |
 //! | file | path (text); size; mtime (seconds, nanoseconds); device, inode, ctime (both) or zeros; build-id (text); SHA-256 |
 
 #![no_std]
@@ -67,14 +68,9 @@ const AT_EXECFD: usize = 2;
 const AT_FLAGS: usize = 8;
 const AT_ENTRY: usize = 9;
 const AT_SECURE: usize = 23;
+const AT_RANDOM: usize = 25;
 /// `AT_FLAGS_PRESERVE_ARGV0` of the kernel (5.12): the arguments are those of flag P.
 const PRESERVE_ARGV0: usize = 1;
-
-/// The variables that change how a guest's loader starts a program.
-const LOADER_VARIABLES: &[u8] = b"LD_PRELOAD LD_AUDIT LD_LIBRARY_PATH LD_DEBUG LD_TRACE_LOADED_OBJECTS LD_SHOW_AUXV \
-    LD_PROFILE LD_ORIGIN_PATH LD_DYNAMIC_WEAK LD_HWCAP_MASK LD_BIND_NOT LD_VERBOSE LD_WARN";
-/// The `QEMU_` variables that change nothing in the output of a tool that is fit to have a pair.
-const HARMLESS_VARIABLES: &[u8] = b"QEMU_CPU QEMU_STACK_SIZE QEMU_OPTS";
 
 /// The stack of a new process.
 struct Process {
@@ -110,17 +106,13 @@ impl Process {
     }
 
     /// Whether the kernel started a guest program by an entry with flag P, without other rights than the caller's, and
-    /// the caller does not change how the guest program is started.
+    /// the caller does not change how the emulator runs it.
     fn may_dispatch(&self) -> bool {
-        let is_listed = |list: &[u8], name: &[u8]| list.split(|byte| *byte == b' ').any(|listed| listed == name);
+        let is_harmless = |name: &[u8]| matches!(name, b"QEMU_CPU" | b"QEMU_STACK_SIZE" | b"QEMU_OPTS");
         self.auxiliary(AT_FLAGS).is_some_and(|flags| flags & PRESERVE_ARGV0 != 0)
             && self.auxiliary(AT_SECURE) == Some(0)
             && self.auxiliary(AT_EXECFD).is_none()
-            && !self.variables().any(|(name, value)| {
-                is_listed(LOADER_VARIABLES, name)
-                    || name.starts_with(b"QEMU_") && !is_listed(HARMLESS_VARIABLES, name)
-                    || name == b"BINFMT_NIX_ACCELERATE" && value == b"off"
-            })
+            && self.variables().all(|(name, _)| !name.starts_with(b"QEMU_") || is_harmless(name))
     }
 
     /// Whether every category of the locale is C.
@@ -174,6 +166,14 @@ impl Reader {
     fn words(mut self, name: usize) -> impl Iterator<Item = usize> {
         from_fn(move || if self.number()? == 1 { Some(name) } else { Some(self.text()?.as_ptr() as usize) })
     }
+
+    /// Whether a pattern of a list matches a text.
+    fn matches(self, text: &[u8]) -> bool {
+        self.words(0).map(|pattern| unsafe { text_at(pattern) }).any(|pattern| match pattern.strip_suffix(b"*") {
+            Some(start) => text.starts_with(start),
+            None => text == pattern,
+        })
+    }
 }
 
 /// A regular file that is open for reading.
@@ -197,25 +197,23 @@ impl OpenFile {
         (mode & 0o170_000 == 0o100_000).then_some(file)
     }
 
-    /// Whether this file, which has that path here, is the file of a configuration. Reads its record to the end.
+    /// Returns something if this file, which has that path here, is the file of a record. Reads the record to its end.
     ///
     /// All files of a Nix store have the mtime 1, and a copy with other store paths in it keeps size and build-id. So
     /// the build-id decides only for files with a later mtime.
-    fn is_recorded(&mut self, path: &[u8], record: &mut Reader) -> Option<bool> {
+    fn is_recorded(&mut self, path: &[u8], record: &mut Reader) -> Option<()> {
         let recorded_path = record.text()?;
         let mut status = [0; 7];
         status.iter_mut().try_for_each(|number| record.number().map(|read| *number = read))?;
         let (build_id, digest) = (record.text()?, record.take(32)?);
         let ([size, seconds, nanoseconds, ..], [recorded_size, time @ .., _, _, _, _]) = (self.status, status);
         let is_stored = path == recorded_path && path.starts_with(b"/nix/store/") && [seconds, nanoseconds] == [1, 0];
-        let is = size == recorded_size
+        let is_same = size == recorded_size
             && (self.status == status
                 || time == [seconds, nanoseconds] && seconds > 1 && self.has_build_id(build_id)
                 || is_stored && self.mode & 0o222 == 0
-                || self
-                    .digest()
-                    .is_some_and(|words| words.iter().flat_map(|word| word.to_be_bytes()).eq(digest.iter().copied())));
-        Some(is)
+                || self.digest().is_some_and(|words| words.map(u32::to_be_bytes).as_flattened() == digest));
+        is_same.then_some(())
     }
 
     /// Whether the build-id is not empty, and is where linkers write it: in the first page of the file.
@@ -304,21 +302,23 @@ fn write(mut slots: &mut [usize], words: impl Iterator<Item = usize>) -> Option<
 
 /// Executes the native program of a pair if its conditions hold. Returns otherwise, and if that fails.
 fn try_pair(process: &Process, guest: &mut OpenFile, mut pair: Reader, slots: &mut [usize]) -> Option<()> {
-    let [path, name] = [1, 2].map(|number| process.arguments.get(number));
-    let (path, name) = (unsafe { text_at(*path?) }, *name?);
-    let (wanted, in_c_locale) = (pair.text()?, pair.number()? == 1);
-    let is_named = wanted.is_empty() || unsafe { text_at(name) }.rsplit(|byte| *byte == b'/').next() == Some(wanted);
-    if !is_named || in_c_locale && !process.has_c_locale() || !guest.is_recorded(path, &mut pair)? {
-        return None;
-    }
-    let path = { pair }.text()?;
-    if !OpenFile::open(path.as_ptr() as usize)?.is_recorded(path, &mut pair)? {
-        return None;
-    }
-    let program = pair.text()?.as_ptr() as usize;
-    let [words, arguments, environment] = [pair.block()?, pair.block()?, pair.block()?];
-    let callers = process.arguments.get(3..)?.iter().copied();
-    let arguments = words.words(name).chain(arguments.words(name)).chain(callers);
+    let ([path, name], callers) = (*process.arguments.get(1..)?.first_chunk()?, process.arguments.get(3..)?);
+    let (in_c_locale, names) = (pair.number()? == 1, pair.block()?);
+    let is_named = unsafe { text_at(name) }.rsplit(|byte| *byte == b'/').next().is_some_and(|name| names.matches(name));
+    (names.0.is_empty() || is_named).then_some(())?;
+    guest.is_recorded(unsafe { text_at(path) }, &mut pair)?;
+    let is_refused = |by: Reader, texts: &[usize]| texts.iter().any(|text| by.matches(unsafe { text_at(*text) }));
+    let [arguments, variables] = [pair.block()?, pair.block()?];
+    let is_refused = is_refused(arguments, callers) || is_refused(variables, process.environment);
+    (!is_refused && (!in_c_locale || process.has_c_locale())).then_some(())?;
+    let native = { pair }.text()?;
+    OpenFile::open(native.as_ptr() as usize)?.is_recorded(native, &mut pair)?;
+    let random = process.auxiliary(AT_RANDOM).map_or(0, |bytes| unsafe { (bytes as *const u64).read_unaligned() });
+    let is_audited = random.checked_rem(pair.number()?) == Some(0);
+    let [audit, command] = [(pair.text()?, pair.block()?), (pair.text()?, pair.block()?)];
+    let (program, words) = if is_audited { audit } else { command };
+    let [last, environment] = [pair.block()?, pair.block()?];
+    let arguments = words.words(name).chain(callers.iter().copied()).chain(last.words(name));
     let is_replaced = |name: &[u8]| {
         let mut names =
             environment.words(0).map(|variable| unsafe { text_at(variable) }.split(|byte| *byte == b'=').next());
@@ -328,7 +328,7 @@ fn try_pair(process: &Process, guest: &mut OpenFile, mut pair: Reader, slots: &m
     let environment = kept.map(|(variable, _)| *variable).chain(environment.words(0));
     let (argv, slots) = write(slots, arguments)?;
     let (environment, _) = write(slots, environment)?;
-    system_call(EXECVE, program, argv, environment, 0).map(drop)
+    system_call(EXECVE, program.as_ptr() as usize, argv, environment, 0).map(drop)
 }
 
 /// Returns the size in bytes of the arguments and the environment of a native program, a multiple of 16.

@@ -13,7 +13,7 @@
 //!   `QEMU_CPU`, `QEMU_STACK_SIZE` and `QEMU_OPTS`), and not `BINFMT_NIX_ACCELERATE=off`.
 //! * The guest program is the pair's guest file, and the native program is the pair's native file: see
 //!   [`FileIdentity`].
-//! * The conditions of the pair hold: the name in `argv[0]`, the locale.
+//! * The conditions of the pair hold: the name in `argv[0]`, arguments, variables, the locale.
 
 mod pair;
 
@@ -26,7 +26,7 @@ use object::elf::{
 };
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-pub use pair::{FileIdentity, Inode, LauncherPair, TextWithNul};
+pub use pair::{FileIdentity, Inode, LauncherAudit, LauncherPair, TextWithNul};
 
 /// Why an emulator and a launcher cannot be combined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

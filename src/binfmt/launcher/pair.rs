@@ -60,15 +60,54 @@ pub struct LauncherPair {
     pub start: PathBuf,
     /// Words of the command before the caller's arguments, `argv[0]` first. `None` stands for the caller's `argv[0]`.
     pub words: Vec<Option<String>>,
-    /// Arguments before those of the caller, after the words.
+    /// Arguments after those of the caller.
     pub arguments: Vec<String>,
     /// Variables (`NAME=VALUE`) that are set in the environment.
     pub environment: Vec<String>,
-    /// Name that the last part of `argv[0]` must have; `None` if any has the same effect.
-    pub name: Option<String>,
+    /// Names of which the last part of `argv[0]` must be one; empty if any has the same effect.
+    pub names: Vec<String>,
+    /// Caller's arguments with which the emulator runs the guest program. One that ends with `*` is a beginning.
+    pub refused_arguments: Vec<String>,
+    /// Names of variables with which the emulator runs the guest program.
+    pub refused_variables: Vec<String>,
     /// Whether the native program is started in the C locale only.
     pub c_locale: bool,
+    /// Another command for some starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<LauncherAudit>,
 }
+
+/// Command that compares a native program with the guest program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LauncherAudit {
+    /// Number of starts, of which one has this command, at random.
+    pub every: u32,
+    /// Path that is executed.
+    pub start: PathBuf,
+    /// Words of the command before the caller's arguments, as those of [`LauncherPair`].
+    pub words: Vec<Option<String>>,
+}
+
+/// Variables, as patterns of `NAME=VALUE`, that change how the guest's loader starts a program, and the one that
+/// switches the launcher off.
+const REFUSED_VARIABLES: &[&str] = &[
+    "LD_PRELOAD=*",
+    "LD_AUDIT=*",
+    "LD_LIBRARY_PATH=*",
+    "LD_DEBUG=*",
+    "LD_TRACE_LOADED_OBJECTS=*",
+    "LD_SHOW_AUXV=*",
+    "LD_PROFILE=*",
+    "LD_ORIGIN_PATH=*",
+    "LD_DYNAMIC_WEAK=*",
+    "LD_HWCAP_MASK=*",
+    "LD_BIND_NOT=*",
+    "LD_VERBOSE=*",
+    "LD_WARN=*",
+    "BINFMT_NIX_ACCELERATE=off",
+];
 
 /// A text for the launcher contains a NUL, which would end it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,16 +139,26 @@ struct Encoder(Vec<u8>);
 
 impl Encoder {
     fn pair(&mut self, pair: &LauncherPair) -> Result<(), TextWithNul> {
-        self.text(pair.name.as_deref().unwrap_or_default().as_bytes())?;
         self.number(pair.c_locale.into());
+        self.list(pair.names.iter().map(String::as_str))?;
         self.file(&pair.guest)?;
+        self.list(pair.refused_arguments.iter().map(String::as_str))?;
+        let refused: Vec<String> = pair.refused_variables.iter().map(|name| format!("{name}=*")).collect();
+        self.list(refused.iter().map(String::as_str).chain(REFUSED_VARIABLES.iter().copied()))?;
         self.file(&pair.native)?;
-        self.text(pair.start.as_os_str().as_encoded_bytes())?;
-        self.block(|list| pair.words.iter().try_for_each(|word| list.word(word.as_deref())))?;
-        for words in [&pair.arguments, &pair.environment] {
-            self.block(|list| words.iter().try_for_each(|word| list.word(Some(word))))?;
+        self.number(pair.audit.as_ref().map_or(0, |audit| audit.every).into());
+        let (start, words) = (&pair.start, &pair.words);
+        let audit = pair.audit.as_ref().map_or((start, words), |audit| (&audit.start, &audit.words));
+        for (start, words) in [audit, (start, words)] {
+            self.text(start.as_os_str().as_encoded_bytes())?;
+            self.block(|list| words.iter().try_for_each(|word| list.word(word.as_deref())))?;
         }
-        Ok(())
+        self.list(pair.arguments.iter().map(String::as_str))?;
+        self.list(pair.environment.iter().map(String::as_str))
+    }
+
+    fn list<'a>(&mut self, mut words: impl Iterator<Item = &'a str>) -> Result<(), TextWithNul> {
+        self.block(|list| words.try_for_each(|word| list.word(Some(word))))
     }
 
     fn file(&mut self, file: &FileIdentity) -> Result<(), TextWithNul> {

@@ -58,8 +58,11 @@ fn pair() -> LauncherPair {
         words: vec![Some("ld.so".to_owned()), Some("--argv0".to_owned()), None, Some("/n/cc1".to_owned())],
         arguments: vec!["-isystem".to_owned(), "/usr/include".to_owned()],
         environment: vec!["A=B".to_owned()],
-        name: Some("cc1".to_owned()),
+        names: vec!["cc1".to_owned()],
+        refused_arguments: vec!["-fplugin=*".to_owned()],
+        refused_variables: vec!["GCC_EXEC_PREFIX".to_owned()],
         c_locale: true,
+        audit: Some(LauncherAudit { every: 7, start: "/n/audit".into(), words: vec![None] }),
     }
 }
 

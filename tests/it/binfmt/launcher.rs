@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use binfmt_magic::{EntryName, Pattern, Recognition, Rule};
-use binfmt_nix::binfmt::launcher::{FileIdentity, Inode, LauncherPair, combine};
+use binfmt_nix::binfmt::launcher::{FileIdentity, Inode, LauncherAudit, LauncherPair, combine};
 use binfmt_nix::sha256::{Sha256, to_hex};
 
 use crate::support::emulators::{busybox, outside};
@@ -49,8 +49,11 @@ impl Machine {
             words: vec![None],
             arguments: Vec::new(),
             environment: Vec::new(),
-            name: None,
+            names: Vec::new(),
+            refused_arguments: Vec::new(),
+            refused_variables: Vec::new(),
             c_locale: false,
+            audit: None,
         }
     }
 
@@ -381,7 +384,8 @@ fn a_tool_that_depends_on_the_locale_runs_natively_in_the_c_locale_alone() {
 
 #[sandboxed]
 fn a_pair_of_one_name_is_for_this_name_alone() {
-    let named = |name: &str, machine: &Machine| LauncherPair { name: Some(name.into()), ..machine.pair() };
+    let named =
+        |name: &str, machine: &Machine| LauncherPair { names: vec!["no".into(), name.into()], ..machine.pair() };
     let machine = Machine::new();
     // The first pair whose conditions hold is used, and one that cannot be executed is passed over.
     let broken = LauncherPair { start: "/no/program".into(), ..named("uname", &machine) };
@@ -443,18 +447,68 @@ fn long_arguments_reach_the_program() {
 #[sandboxed]
 fn arguments_and_variables_of_the_pair_are_added() {
     let machine = Machine::new().accelerate_with(|machine| LauncherPair {
-        arguments: ["env", "sh", "-c", "echo \"$*\"; env", "name"].map(str::to_owned).to_vec(),
+        words: [None, Some("env"), Some("sh"), Some("-c"), Some("echo \"$*\"; env"), Some("name")]
+            .map(|word| word.map(str::to_owned))
+            .to_vec(),
+        arguments: vec!["last".to_owned()],
         environment: vec!["REPLACED=new".to_owned(), "ADDED=1".to_owned()],
         ..machine.pair()
     });
     let mut command = machine.guest_as("busybox", &["one", "two words"]);
     let printed = print(command.envs([("KEPT", "1"), ("REPLACED", "old"), ("REPLACED_NOT", "1")]));
     let (arguments, variables) = printed.split_once('\n').unwrap();
-    assert_eq!(arguments, "one two words");
+    assert_eq!(arguments, "one two words last");
     let mut variables: Vec<_> =
         variables.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("PATH=")).collect();
     variables.sort_unstable();
     assert_eq!(variables, ["ADDED=1", "KEPT=1", "REPLACED=new", "REPLACED_NOT=1", "SHLVL=1"]);
+}
+
+#[sandboxed]
+fn refused_arguments_and_variables_are_left_to_the_emulator() {
+    let refused = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+    let machine = Machine::new().accelerate_with(|machine| LauncherPair {
+        refused_arguments: refused(["-fplugin*", "-exact"]),
+        refused_variables: refused(["GCC_EXEC_PREFIX", "CPATH"]),
+        ..machine.pair()
+    });
+    let run = |argument: &str, name: &str| {
+        print(machine.guest_as("sh", &["-c", "uname -m", "sh", argument, "end"]).env(name, ""))
+    };
+    for (argument, name, expected) in [
+        ("-O2", "CC", NATIVE),
+        ("-fplugin", "CC", EMULATED),
+        ("-fplugin=x", "CC", EMULATED),
+        ("-fplug", "CC", NATIVE),
+        ("-exact", "CC", EMULATED),
+        ("-exactly", "CC", NATIVE),
+        ("-O2", "CPATH", EMULATED),
+        ("-O2", "GCC_EXEC_PREFIX", EMULATED),
+        ("-O2", "CPATHS", NATIVE),
+        ("-O2", "CPAT", NATIVE),
+    ] {
+        assert_eq!(run(argument, name), expected, "{argument} {name}");
+    }
+    assert_eq!(print(machine.guest_as("-exact", &["arch"]).arg0("arch")), NATIVE, "argv[0] is not an argument");
+}
+
+#[sandboxed]
+fn an_audit_replaces_the_command_for_some_starts() {
+    let machine = Machine::new();
+    let words = |words: &[&str]| words.iter().map(|word| Some((*word).to_owned())).collect();
+    let pairs = [(1, "always"), (2, "sometimes"), (u32::MAX, "never")].map(|(every, name)| {
+        let audit =
+            LauncherAudit { every, start: machine.native.clone(), words: words(&["busybox", "echo", "audited"]) };
+        let words = words(&["busybox", "echo"]);
+        LauncherPair { names: vec![name.to_owned()], words, audit: Some(audit), ..machine.pair() }
+    });
+    let machine = machine.accelerate(&pairs);
+    let count = |name: &str| (0..64).filter(|_| print(&mut machine.guest_as(name, &["x"])) == "audited x\n").count();
+    assert_eq!(count("always"), 64);
+    // The chance of none or only audited starts is 2^-63.
+    assert!((1..64).contains(&count("sometimes")));
+    // The chance of one is 2^-26.
+    assert_eq!(count("never"), 0);
 }
 
 /// A program of the host and its libraries, by the loader of the host's glibc.
