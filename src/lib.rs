@@ -14,6 +14,7 @@
 //! | [`cli`] | arguments, one function for each command, texts for users |
 //! | [`diagnose`] | `status`, `test`, `doctor`, `explain`: what works, what does not, and why; read-only |
 //! | [`register`] | the main job: request → facts → plan → apply → verify; the receipt; `--watch` |
+//! | [`accelerate`] | native tools inside emulated builds: which pairs there are, and the proof that they are equal |
 //! | [`qemu`] | sources of static QEMU emulators and their verification: one pipeline (`qemu::obtain`) over the catalogue, archives, Debian's signatures, downloads and images in registries |
 //! | [`nix`] | nix.conf, `nix config show`, the daemon, machines files, test builds |
 //! | [`binfmt`] | the kernel's table, boot rules, containers, user namespaces, probes |
@@ -38,6 +39,7 @@
     )
 )]
 
+pub mod accelerate;
 pub mod binfmt;
 pub mod cli;
 pub mod diagnose;

@@ -19,6 +19,10 @@ pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
 /// Program that a package installs, and that a boot hook starts instead of a copy.
 pub const PACKAGED_PROGRAM: &str = "/usr/bin/binfmt-nix";
 
+/// Directory of the native programs that are started instead of guest programs (`accelerate`): one directory for each
+/// system, and in it one for each program.
+pub const NATIVE_DIR: &str = "/usr/local/libexec/binfmt-nix/native";
+
 /// Lock file of every change.
 pub const LOCK: &str = "/run/binfmt-nix-change.lock";
 /// Lock file of `register --watch`: one process on a machine may watch.
@@ -59,6 +63,11 @@ pub fn interpreter_path(arch: &Arch) -> PathBuf {
 /// Returns the path where the emulator is kept that the last upgrade replaced.
 pub fn previous_path(arch: &Arch) -> PathBuf {
     Path::new(EMULATOR_DIR).join(format!("{}.previous", emulator_name(arch)))
+}
+
+/// Returns the directory of the native programs that are started instead of programs of a system.
+pub fn native_dir(arch: &Arch) -> PathBuf {
+    Path::new(NATIVE_DIR).join(arch.target)
 }
 
 /// Returns the path where earlier versions installed a system's emulator.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// A SHA-256 digest. Its text has 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Sha256([u8; 32]);

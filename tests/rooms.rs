@@ -18,8 +18,21 @@ use std::path::Path;
 
 /// The rooms, from the top to the bottom.
 const ROOMS: &[&str] = &[
-    "main", "cli", "diagnose", "register", "qemu", "nix", "binfmt", "sandbox", "host", "ui", "error", "paths",
-    "sanitize", "sha256",
+    "main",
+    "cli",
+    "diagnose",
+    "register",
+    "accelerate",
+    "qemu",
+    "nix",
+    "binfmt",
+    "sandbox",
+    "host",
+    "ui",
+    "error",
+    "paths",
+    "sanitize",
+    "sha256",
 ];
 
 /// Forbidden uses that the order alone would allow.

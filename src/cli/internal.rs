@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use crate::accelerate::prove;
 use crate::binfmt::probe::isolated;
 use crate::binfmt::{probe, userns};
 use crate::error::{Error, ExitCode, Result};
@@ -84,6 +85,15 @@ pub enum Worker {
         /// The system
         system: String,
     },
+    /// Prove the pairs that standard input names
+    #[command(name = prove::worker::PROVE_COMMAND)]
+    Prove {
+        /// The stage
+        stage: String,
+        /// The root directory of the second stage
+        #[arg(default_value = "/")]
+        dir: PathBuf,
+    },
     /// Change to a user and execute a program
     #[command(name = host::run_as_user::EXEC_AS_USER)]
     ExecAsUser {
@@ -133,6 +143,7 @@ impl Worker {
                 mapped.map(|()| ExitCode::Ok).map_err(failed)
             }
             Self::Probe { room, system } => isolated::exec_isolated(&Host::new(root)?, room, system),
+            Self::Prove { stage, dir } => prove::worker::run_worker(stage, dir),
             Self::ExecAsUser { uid, gid, groups, program, args } => {
                 Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
             }

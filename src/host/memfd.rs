@@ -29,6 +29,14 @@ pub fn create_scratch() -> io::Result<File> {
     create_memfd(MemfdFlags::CLOEXEC, MemfdFlags::NOEXEC_SEAL)
 }
 
+/// Creates a file in memory with these bytes, which is read from its start.
+pub fn create_input(bytes: &[u8]) -> io::Result<File> {
+    let mut file = create_scratch()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// Whether this is a file in memory that some process of this program created.
 pub fn is_own_memfd(file: &File) -> bool {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());

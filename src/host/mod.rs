@@ -8,6 +8,8 @@
 //! the caller's `PATH` cannot change which programs run as root.
 #![expect(clippy::disallowed_methods, reason = "the rest of the crate has to use this room instead")]
 
+pub mod capture;
+pub mod composed_root;
 pub mod dir_fd;
 pub mod directories;
 pub mod env;

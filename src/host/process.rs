@@ -47,6 +47,17 @@ pub fn exec_stdin(args: &[&str]) -> io::Error {
     super::exec::exec_program(Path::new("/proc/self/fd/0"), &args)
 }
 
+/// Moves standard input, which is a file, back to its start.
+pub fn rewind_stdin() -> io::Result<()> {
+    rustix::fs::seek(io::stdin(), rustix::fs::SeekFrom::Start(0))?;
+    Ok(())
+}
+
+/// Keeps this process and its children from writing core dumps.
+pub fn forbid_core_dumps() -> io::Result<()> {
+    Ok(nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?)
+}
+
 /// Closes all file descriptors that this process inherited, except the first three. It must be called while the process
 /// has one thread and has opened no file itself: those would be closed too.
 pub fn close_inherited_fds() -> io::Result<()> {

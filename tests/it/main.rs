@@ -13,10 +13,11 @@
 //! | `BINFMT_NIX_TEST_CORPUS` | directory with `busybox-static-arm64/bin/busybox` |
 //! | `BINFMT_NIX_TEST_PROGRAMS` | directory with programs of Debian that are not installed |
 //! | `BINFMT_NIX_TEST_RUNTIMES` | directory that `tests/fetch-runtimes` filled |
+//! | `BINFMT_NIX_TEST_TOOLCHAIN` | directory that `tests/fetch-toolchain` filled |
 //! | `BINFMT_NIX_TEST_SAMPLES` | directory that `tests/fetch-samples` filled |
 //! | `BINFMT_NIX_TEST_TOOL` | the tool that is tested, other than the one of this build, which has failpoints |
 //! | `BINFMT_NIX_TEST_DEB` | Debian's amd64 package of the pinned QEMU |
-//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `programs`, `runtimes`, `users`, `registry`, `gpg`, `dpkg`: the
+//! | `BINFMT_NIX_REQUIRE` | of `kernel`, `qemu`, `corpus`, `deb`, `programs`, `runtimes`, `toolchain`, `users`, `registry`, `gpg`, `dpkg`: the
 //! requirements that must not be skipped |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a harness of its own, which talks to itself")]
 #![expect(clippy::disallowed_methods, reason = "a test reaches its machine directly")]
@@ -38,6 +39,7 @@ mod support;
 mod advisories;
 mod dependencies;
 
+mod accelerate;
 mod binfmt;
 mod cli;
 mod crash;
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
         [INTERNAL, verify::VERIFY_COMMAND, parent, question] => debian::worker::child(parent, question),
         [INTERNAL, pull_client::PULL_COMMAND | unpack::UNPACK_LAYERS_COMMAND, ..] => oci::command(),
         [oci::tool::ROLE, image, machine, dir, targets @ ..] => oci::tool::role(image, machine, dir, targets),
+        [INTERNAL, binfmt_nix::accelerate::prove::worker::PROVE_COMMAND, stage] => accelerate::child(stage, "/"),
+        [INTERNAL, binfmt_nix::accelerate::prove::worker::PROVE_COMMAND, stage, dir] => accelerate::child(stage, dir),
         [INTERNAL, version_query::VERSION_COMMAND, parent] => become_program(parent),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
