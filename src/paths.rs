@@ -96,6 +96,13 @@ pub fn entry_names(arch: &Arch) -> [String; 4] {
     [emulator_name(arch), second.clone(), format!("{second}-2"), format!("{second}-3")]
 }
 
+/// Returns the names that the entry of an own rule may have. One of those after the first stands in for it while it is
+/// replaced.
+pub fn own_rule_entry_names(name: &str) -> [String; 4] {
+    let second = format!("binfmt-nix-rule-{name}");
+    [name.to_owned(), second.clone(), format!("{second}-2"), format!("{second}-3")]
+}
+
 /// Returns the directories that hold the tool's files.
 pub fn home_dirs() -> [&'static Path; 4] {
     [EMULATOR_DIR, RECEIPT_DIR, BINFMT_D, NIX_DIR].map(Path::new)

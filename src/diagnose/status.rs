@@ -233,9 +233,12 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
     let systems = &facts.receipt.systems;
     let rules = &facts.receipt.rules;
     let is_nix_needed = systems.values().any(System::is_in_nix_conf) || rules.values().any(|own| own.nix);
+    // An upgrade was interrupted while an entry with another name stood in for the one of the system or rule.
     let is_needed = |record: &Record| match (&record.target, &record.made) {
+        (_, Artifact::Entry { name, .. }) if record.rule.is_some() => {
+            record.rule.as_ref() == Some(name) && rules.contains_key(name)
+        }
         _ if record.rule.is_some() => record.rule.as_ref().is_some_and(|name| rules.contains_key(name)),
-        // An upgrade was interrupted while this entry stood in for another one.
         (Some(target), Artifact::Entry { name, .. }) => {
             systems.get(target).is_some_and(|system| system.adopted || system.entry == *name)
         }

@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use binfmt_magic::Arch;
 
+use crate::paths;
+
 /// What an entry, a file or a record is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -19,6 +21,14 @@ impl Subject {
         match self {
             Self::System(arch) => arch.target,
             Self::Rule(name) => name,
+        }
+    }
+
+    /// Names that its entry may have: the second and those after it stand in for the first.
+    pub fn entry_names(&self) -> [String; 4] {
+        match self {
+            Self::System(arch) => paths::entry_names(arch),
+            Self::Rule(name) => paths::own_rule_entry_names(name),
         }
     }
 

@@ -105,7 +105,7 @@ impl InMemoryRegistrar<'_> {
                 let step = Step::AddEntry {
                     subject: Subject::System(emulator.arch),
                     rule: rule.clone(),
-                    replaces: replaces.iter().cloned().collect(),
+                    replaces: replaces.iter().flat_map(|old| old.rules.clone()).collect(),
                     stand_in: None,
                 };
                 ui.print_step(step.verb(), &step);

@@ -15,7 +15,6 @@ use crate::cli::{self, StopAction};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host, InotifyInstance, KernelLock, Lock, LockHolder, ServiceManager};
 use crate::paths;
-use crate::register::facts;
 use crate::register::report::Report;
 use crate::register::request;
 use crate::register::request::RegisterRequest;
@@ -150,10 +149,11 @@ fn is_watched_in_container(host: &Host, request: &request::UnregisterRequest) ->
     }
     let table = table::read_table(host)?;
     let is_watched_entry = |arch: &&'static Arch| {
-        let entry = table.find_entry(&facts::in_memory_entry_name(arch));
-        entry.is_some_and(|entry| {
-            entry.rule.interpreter.starts_with(crate::binfmt::in_memory::WATCHED_FD_DIR.as_bytes())
-        })
+        let [_, names @ ..] = paths::entry_names(arch);
+        names
+            .iter()
+            .filter_map(|name| table.find_entry(name))
+            .any(|entry| entry.rule.interpreter.starts_with(crate::binfmt::in_memory::WATCHED_FD_DIR.as_bytes()))
     };
     Ok(request.systems.iter().any(is_watched_entry))
 }

@@ -77,8 +77,8 @@ impl Apply<'_> {
     /// Registers a rule, after checking that it cannot brick the machine, and runs a program to prove that it works.
     ///
     /// A current entry of the same name leaves no gap: the rule is first registered above it under another name
-    /// (`stand_in`), because the kernel uses the newest entry. Without such a name, which own rules do not have, the current
-    /// entry is removed at the last moment.
+    /// (`stand_in`), because the kernel uses the newest entry. Without such a name, which is too long for some lines, the
+    /// current entry is removed at the last moment.
     pub(super) fn add_entry(
         &mut self,
         subject: &Subject,
@@ -154,15 +154,18 @@ impl Apply<'_> {
     /// Runs a program to prove that an entry works. For an own rule it proves that programs of this machine still run: the
     /// files of the user's rules are not known.
     fn prove_entry(&mut self, subject: &Subject, rule: &Rule, interpreter: &InstalledEmulator) -> Result<()> {
-        let name = text_of_bytes(rule.name.as_bytes());
-        let Subject::System(arch) = subject else {
-            verify::verify_native(rule)?;
-            if let Some(system) = EmulatedSystem::of_rule(&name) {
-                verify::verify_other(system, rule)?;
-                self.tested_rules.push(name);
+        let arch = match subject {
+            Subject::System(arch) => arch,
+            Subject::Rule(name) => {
+                verify::verify_native(rule)?;
+                if let Some(system) = EmulatedSystem::of_rule(name) {
+                    verify::verify_other(system, rule)?;
+                    self.tested_rules.push(name.clone());
+                }
+                return Ok(());
             }
-            return Ok(());
         };
+        let name = text_of_bytes(rule.name.as_bytes());
         verify::verify_entry(self.host, arch, &name, Some(&interpreter.version), rule.flags.preserve_argv0)?;
         self.proven.push(arch.target);
         Ok(())

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
 use crate::qemu::binary;
 use crate::register::apply::verify;
+use crate::register::plan::in_memory::Replacement;
 use crate::sanitize::text_of_bytes;
 
 /// Emulator in memory with its rule.
@@ -28,8 +29,8 @@ pub struct InMemoryEntry<'a> {
     pub file: &'a File,
     /// Rule whose interpreter is the path of the open file.
     pub rule: Rule,
-    /// Rule of this tool's current entry of the same name, which is removed first.
-    pub replaces: Option<Rule>,
+    /// Current entries of this tool that the new one replaces.
+    pub replaces: Option<Replacement>,
 }
 
 /// Registers all entries and runs a program of each. If one fails, none stays registered.
@@ -45,12 +46,19 @@ pub fn add_entries(host: &Host, mount: bool, entries: &[InMemoryEntry<'_>]) -> R
     let result = entries.iter().try_for_each(|entry| add_entry(host, entry, &mut added));
     if result.is_err() {
         // `remove_entry` cannot tell a rule of this run from an identical one that another tool registered since, so only
-        // rules that this run added are removed.
-        for rule in added {
-            table::remove_entry(host, rule)?;
+        // rules that this run added are removed: those that stand in for a replaced entry when that one is back.
+        let is_new = |rule: &Rule| entries.iter().any(|entry| entry.rule.name == rule.name);
+        let (new, stand_ins): (Vec<_>, Vec<_>) = added.into_iter().partition(is_new);
+        for rule in new {
+            table::remove_entry(host, &rule)?;
         }
-        for (rule, emulator) in &replaced {
-            restore_replaced_entry(host, rule, emulator.as_ref())?;
+        for (replacement, emulator) in &replaced {
+            for rule in replacement.rules.iter().rev() {
+                restore_replaced_entry(host, rule, emulator.as_ref())?;
+            }
+        }
+        for rule in stand_ins {
+            table::remove_entry(host, &rule)?;
         }
         if mount && table::read_table(host)?.is_empty() {
             host.unmount(Path::new(table::DIR))?;
@@ -78,17 +86,39 @@ fn restore_replaced_entry(host: &Host, rule: &Rule, emulator: Option<&File>) -> 
     }
 }
 
-/// Registers one entry and runs a program through it.
-fn add_entry<'a>(host: &Host, entry: &'a InMemoryEntry<'_>, added: &mut Vec<&'a Rule>) -> Result<()> {
-    let name = text_of_bytes(entry.rule.name.as_bytes());
-    let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
-    let head = host::user_files::read_head(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
-    verify::check_rule_is_safe(&entry.rule, &head)?;
-    if let Some(old) = &entry.replaces {
+/// Registers one entry and runs a program through it. Where it replaces another one, it is first registered above that one
+/// under another name, so that no program starts without an entry.
+fn add_entry(host: &Host, entry: &InMemoryEntry<'_>, added: &mut Vec<Rule>) -> Result<()> {
+    let Some(Replacement { rules, stand_in }) = &entry.replaces else {
+        return put_entry(host, entry, &entry.rule, added);
+    };
+    let above = stand_in.as_ref().map(|name| Rule { name: name.clone(), ..entry.rule.clone() });
+    if let Some(above) = &above {
+        // The kernel does not use an entry that an interrupted replacement left under this name: a newer one exists.
+        for left in rules.iter().filter(|rule| rule.name == above.name) {
+            table::remove_entry(host, left)?;
+        }
+        put_entry(host, entry, above, added)?;
+    }
+    let others = rules.iter().filter(|rule| Some(&rule.name) != stand_in.as_ref());
+    let (before, after): (Vec<_>, Vec<_>) = others.partition(|old| above.is_some() || old.name == entry.rule.name);
+    for old in before {
         table::remove_entry(host, old)?;
     }
-    table::add_entry(host, &entry.rule)?;
-    added.push(&entry.rule);
+    put_entry(host, entry, &entry.rule, added)?;
+    for old in after.into_iter().chain(above.as_ref()) {
+        table::remove_entry(host, old)?;
+    }
+    Ok(())
+}
+
+fn put_entry(host: &Host, entry: &InMemoryEntry<'_>, rule: &Rule, added: &mut Vec<Rule>) -> Result<()> {
+    let name = text_of_bytes(rule.name.as_bytes());
+    let not_working = |why: String| Error::NotWorking { name: name.clone(), why };
+    let head = host::user_files::read_head(entry.file, binary::HEAD_SIZE).map_err(|e| not_working(e.to_string()))?;
+    verify::check_rule_is_safe(rule, &head)?;
+    table::add_entry(host, rule)?;
+    added.push(rule.clone());
     let emulator = FileId::from_metadata(&entry.file.metadata().map_err(|e| not_working(e.to_string()))?);
     match probe::run_in_memory(entry.arch.probe().unwrap_or_default()) {
         Ok(Some(run)) if run.program != emulator => {

@@ -204,7 +204,7 @@ impl Facts {
 
     /// Names of the entries in the kernel's table that this tool made.
     pub fn our_entries(&self) -> impl Iterator<Item = String> {
-        let in_memory = Arch::ALL.iter().filter_map(|arch| self.in_memory_entry(arch)).map(entry_name);
+        let in_memory = Arch::ALL.iter().flat_map(|arch| self.in_memory_entries(arch)).map(entry_name);
         let recorded = self.records().filter_map(|(record, now)| match &record.made {
             Artifact::Entry { name, .. } if *now == RecordState::Unchanged => Some(name.clone()),
             _ => None,
@@ -227,12 +227,22 @@ impl Facts {
         }
     }
 
-    /// Entry of this tool with an emulator in memory. No receipt records such an entry. It is recognised by its name,
-    /// its pattern and the form of its interpreter path, all of which must be exactly as this tool writes them.
+    /// Entries of this tool with emulators in memory, newest first: several if a replacement was interrupted. No receipt
+    /// records such an entry. It is recognised by its name, its pattern and the form of its interpreter path, all of which
+    /// must be exactly as this tool writes them.
+    pub fn in_memory_entries(&self, arch: &Arch) -> Vec<&Entry> {
+        let [_, names @ ..] = paths::entry_names(arch);
+        let is_own = |entry: &&Entry| {
+            names.contains(&entry_name(entry))
+                && is_in_memory_path(&entry.rule.interpreter)
+                && entry.rule.pattern() == Some(&arch.pattern())
+        };
+        self.table.entries().iter().filter(is_own).collect()
+    }
+
+    /// The newest of [`Self::in_memory_entries`].
     pub fn in_memory_entry(&self, arch: &Arch) -> Option<&Entry> {
-        let entry = self.table.find_entry(&in_memory_entry_name(arch))?;
-        let has_own_path = is_in_memory_path(&entry.rule.interpreter);
-        (has_own_path && entry.rule.pattern() == Some(&arch.pattern())).then_some(entry)
+        self.in_memory_entries(arch).first().copied()
     }
 
     /// Entry with an emulator in memory, if `register --watch` made it.
@@ -243,16 +253,29 @@ impl Facts {
     /// Entry in the kernel's table that the receipt records for one system. An interrupted upgrade may leave several: the
     /// one that the kernel uses is returned.
     pub fn our_entry(&self, arch: &Arch) -> Option<&Entry> {
-        let own = self.recorded_entries(arch);
-        own.iter().find(|entry| entry.enabled).or(own.first()).copied()
+        find_used(&self.recorded_entries(arch))
     }
 
     /// Entries in the kernel's table that the receipt records for one system, newest first.
     pub fn recorded_entries(&self, arch: &Arch) -> Vec<&Entry> {
+        self.entries_of(|record| record.target.as_deref() == Some(arch.target))
+    }
+
+    /// Entries in the kernel's table that the receipt records for an own rule, newest first.
+    pub fn own_rule_entries(&self, name: &str) -> Vec<&Entry> {
+        self.entries_of(|record| record.rule.as_deref() == Some(name))
+    }
+
+    /// Entry of an own rule, as [`Self::our_entry`].
+    pub fn own_rule_entry(&self, name: &str) -> Option<&Entry> {
+        find_used(&self.own_rule_entries(name))
+    }
+
+    fn entries_of(&self, is_selected: impl Fn(&Record) -> bool) -> Vec<&Entry> {
         let is_recorded = |entry: &&Entry| {
             self.records().any(|(record, now)| {
                 *now == RecordState::Unchanged
-                    && record.target.as_deref() == Some(arch.target)
+                    && is_selected(record)
                     && matches!(&record.made, Artifact::Entry { name, .. } if *name == entry_name(entry))
             })
         };
@@ -340,13 +363,18 @@ impl Facts {
     }
 }
 
+/// The entry that the kernel uses, of entries for the same files.
+fn find_used<'a>(own: &[&'a Entry]) -> Option<&'a Entry> {
+    own.iter().find(|entry| entry.enabled).or(own.first()).copied()
+}
+
 /// Finds the package of the catalogue that contains exactly this emulator.
 pub fn find_package_of(machine: &str, arch: &Arch, sum: Sha256) -> Option<&'static Package> {
     let contains = |package: &&Package| package.find_member(arch.target).is_some_and(|member| member.sha256 == sum);
     Catalog::embedded().ok()?.packages_for(machine).find(contains)
 }
 
-/// Name of an entry whose emulator is in memory.
+/// Name of an entry whose emulator is in memory. The names after it in [`paths::entry_names`] stand in for it.
 pub fn in_memory_entry_name(arch: &Arch) -> String {
     format!("binfmt-nix-{}", arch.target)
 }

@@ -90,9 +90,11 @@ fn recover_rule(host: &Host, name: &str, table: &Table, receipt: &mut Receipt) -
     let subject = Subject::Rule(name.to_owned());
     let interpreter = host.real_path(&own_rule::interpreter_path(&rule)).as_os_str().as_bytes().to_vec();
     let rule = Rule { interpreter, ..rule };
-    if table.find_entry(name).is_some_and(|entry| is_same_rule(&entry.rule, &rule)) {
-        let made = Artifact::Entry { name: name.to_owned(), line: text_of_bytes(&rule.to_line()?) };
-        receipt.records.push(Record::new(Stage::Done, Some(&subject), made));
+    for entry in subject.entry_names().iter().filter_map(|name| table.find_entry(name)) {
+        if is_same_rule(&entry.rule, &Rule { name: entry.rule.name.clone(), ..rule.clone() }) {
+            let made = Artifact::Entry { name: entry_name(entry), line: text_of_bytes(&entry.rule.to_line()?) };
+            receipt.records.push(Record::new(Stage::Done, Some(&subject), made));
+        }
     }
     let made = file_artifact(host, path)?;
     receipt.records.extend(made.map(|made| Record::new(Stage::Done, Some(&subject), made)));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Entry, Rule, WINDOW};
+use binfmt_magic::{Arch, Rule, WINDOW};
 
-use super::{Facts, RecordState};
+use super::Facts;
 use crate::binfmt::harm::NativePrograms;
 use crate::binfmt::{native, script, setuid};
 use crate::error::{Error, Result};
@@ -15,7 +15,6 @@ use crate::paths;
 use crate::qemu::binary;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule::{self, InterpreterKind, InterpreterProblem};
-use crate::register::receipt::Artifact;
 use crate::sanitize::{AsText as _, text_of_bytes};
 
 /// What was read about one requested rule.
@@ -78,16 +77,6 @@ impl Facts {
             Some((path, _)) => Err(Error::Usage(format!("none of the rules takes {}", path.as_text()))),
             None => Ok(()),
         }
-    }
-
-    /// Entry in the kernel's table that the receipt records for an own rule.
-    pub fn own_rule_entry(&self, name: &str) -> Option<&Entry> {
-        let is_own = self.records().any(|(record, state)| {
-            record.rule.as_deref() == Some(name)
-                && *state == RecordState::Unchanged
-                && matches!(record.made, Artifact::Entry { .. })
-        });
-        self.table.find_entry(name).filter(|_| is_own)
     }
 
     /// Whether the receipt has anything about an own rule.

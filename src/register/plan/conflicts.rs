@@ -151,25 +151,23 @@ pub(super) fn choose_entry_name(facts: &Facts, arch: &Arch, own: &[&Entry]) -> R
     known.or_else(own).ok_or_else(|| names_taken_error(&names))
 }
 
-/// Chooses the name of the entry that stands in for one of this tool's entries (`own`) while that one is replaced; `None` if
-/// none of them has the name of the rule. If interrupted upgrades left entries under all names, also returns one of them,
-/// which the kernel does not use: it has to be removed first.
+/// Chooses the name of the entry that stands in for one of this tool's entries (`own`) while that one is replaced, out of
+/// `names`; `None` if none of them has the name of the rule. If interrupted upgrades left entries under all names, also
+/// returns one of them, which the kernel does not use: it has to be removed first.
 pub(super) fn choose_stand_in<'a>(
     facts: &Facts,
-    arch: &Arch,
-    rule: &Rule,
+    names: &[String],
+    rule: &EntryName,
     own: &[&'a Entry],
 ) -> Result<(Option<EntryName>, Option<&'a Entry>)> {
-    if !own.iter().any(|entry| entry.rule.name == rule.name) {
+    if !own.iter().any(|entry| entry.rule.name == *rule) {
         return Ok((None, None));
     }
-    let [_, names @ ..] = paths::entry_names(arch);
     if let Some(free) = names.iter().find(|name| !facts.table.has_entry(name)) {
         return Ok((Some(EntryName::new(free.as_str())?), None));
     }
-    let unused =
-        |entry: &&&Entry| entry.rule.name != rule.name && own.iter().position(|other| other == *entry) != Some(0);
-    let leftover = own.iter().find(unused).copied().ok_or_else(|| names_taken_error(&names))?;
+    let unused = |entry: &&&Entry| entry.rule.name != *rule && own.iter().position(|other| other == *entry) != Some(0);
+    let leftover = own.iter().find(unused).copied().ok_or_else(|| names_taken_error(names))?;
     Ok((Some(leftover.rule.name.clone()), Some(leftover)))
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use binfmt_magic::{Arch, Entry, Rule};
+use binfmt_magic::{Arch, Entry, EntryName, Rule};
 
 use super::register::{CREDENTIALS_WARNING, native_system_error, table_disabled_error};
 use crate::binfmt::table::{Table, entry_name};
 use crate::error::{Error, Result};
+use crate::paths;
 use crate::register::facts::{Facts, in_memory_entry_name};
-use crate::register::plan::conflicts::{Conflict, classify_conflicts, conflict_error};
+use crate::register::plan::conflicts::{Conflict, choose_stand_in, classify_conflicts, conflict_error};
 use crate::register::request::RegisterRequest;
 use crate::sanitize::command;
 
@@ -18,13 +19,22 @@ pub struct InMemoryPlan {
     /// Systems that get an emulator in memory.
     pub missing: Vec<&'static Arch>,
     /// Entries of this tool that are replaced, by target. The new entry has the same name and the other choice of flag C.
-    pub replaces: BTreeMap<&'static str, Rule>,
+    pub replaces: BTreeMap<&'static str, Replacement>,
     /// Systems whose programs run already, each with the name of the entry.
     pub already: Vec<(&'static Arch, String)>,
     /// Whether the table has to be mounted.
     pub mount: bool,
     /// Facts that the user should know.
     pub notes: Vec<String>,
+}
+
+/// Entries with emulators in memory that a new one replaces.
+#[derive(Debug, Clone)]
+pub struct Replacement {
+    /// Rules of the entries.
+    pub rules: Vec<Rule>,
+    /// Name under which the new rule is registered above them, until they are removed.
+    pub stand_in: Option<EntryName>,
 }
 
 /// Plans each system. Entries of other tools are never changed. Such an entry is used if programs of its system run
@@ -75,19 +85,26 @@ fn plan_system(
         Conflict::None => None,
     };
     let fits = |entry: &&Entry| entry.rule.flags.normalised().credentials == request.credentials;
-    let in_memory = facts.in_memory_entry(arch);
-    match facts.our_entry(arch).filter(fits).or(in_memory.filter(fits)).map(entry_name).or(foreign) {
+    let (name, in_memory) = (in_memory_entry_name(arch), facts.in_memory_entries(arch));
+    let has_name = |entry: &&Entry| entry_name(entry) == name;
+    // An interrupted replacement left several, or one with another name.
+    let complete = in_memory.first().copied().filter(|entry| in_memory.len() == 1 && has_name(entry));
+    match facts.our_entry(arch).filter(fits).or(complete.filter(fits)).map(entry_name).or(foreign) {
         Some(entry) => plan.already.push((arch, entry)),
         None if facts.our_entry(arch).is_some() => return Err(registered_with_files_error(request, arch)),
-        None if in_memory.is_none() && facts.table.has_entry(&in_memory_entry_name(arch)) => {
+        None if !in_memory.iter().any(has_name) && facts.table.has_entry(&name) => {
             return Err(Error::Conflict {
-                what: format!("another tool's entry has the name {}", in_memory_entry_name(arch)),
+                what: format!("another tool's entry has the name {name}"),
                 hint: format!("{} shows the entries; remove the one that is not needed", command::tool("status")),
             });
         }
         None => {
             plan.missing.push(arch);
-            plan.replaces.extend(in_memory.map(|entry| (arch.target, entry.rule.clone())));
+            let [_, _, names @ ..] = paths::entry_names(arch);
+            // The last name is free, unless two replacements were interrupted: then that entry is removed first.
+            let (stand_in, _) = choose_stand_in(facts, &names, &EntryName::new(name)?, &in_memory)?;
+            let rules: Vec<_> = in_memory.iter().map(|entry| entry.rule.clone()).collect();
+            plan.replaces.extend((!rules.is_empty()).then_some((arch.target, Replacement { rules, stand_in })));
         }
     }
     Ok(())

@@ -179,13 +179,28 @@ pub(super) fn add_entry_steps(
     if matches!(facts.table, Table::Offline) {
         return Ok(());
     }
-    let (stand_in, leftover) = choose_stand_in(facts, arch, &rule, own)?;
+    add_replacement_steps(facts, Subject::System(arch), rule, own, groups)?;
+    // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
+    groups.last.extend(facts.in_memory_entries(arch).into_iter().map(|entry| Step::RemoveEntry(entry_name(entry))));
+    Ok(())
+}
+
+/// Adds the steps that register a rule above the current entries of its system or own rule (`own`), and remove those.
+pub(super) fn add_replacement_steps(
+    facts: &Facts,
+    subject: Subject,
+    rule: Rule,
+    own: &[&Entry],
+    groups: &mut StepGroups,
+) -> Result<()> {
+    let [_, names @ ..] = subject.entry_names();
+    let (stand_in, leftover) = choose_stand_in(facts, &names, &rule.name, own)?;
     let replaces = own.iter().filter(|entry| leftover.is_none_or(|leftover| entry.rule != leftover.rule));
     let replaces = replaces.map(|entry| entry.rule.clone()).collect();
     groups.register.extend(leftover.map(|entry| Step::RemoveEntry(entry_name(entry))));
-    groups.register.push(Step::AddEntry { subject: Subject::System(arch), rule, replaces, stand_in });
-    // This step is the last of all, because rollback cannot restore an entry whose emulator was only in memory.
-    groups.last.extend(facts.in_memory_entry(arch).map(|entry| Step::RemoveEntry(entry_name(entry))));
+    // A longer name may not fit into the line.
+    let stand_in = stand_in.filter(|name| Rule { name: name.clone(), ..rule.clone() }.to_line().is_ok());
+    groups.register.push(Step::AddEntry { subject, rule, replaces, stand_in });
     Ok(())
 }
 

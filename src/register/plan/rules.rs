@@ -5,7 +5,7 @@ use std::path::Path;
 
 use binfmt_magic::{Entry, Rule};
 
-use super::register::{native_system_error, write_own_file};
+use super::register::{add_replacement_steps, native_system_error, write_own_file};
 use super::{RulePlan, Step};
 use crate::binfmt::boot::OwnBootFile;
 use crate::binfmt::table::{Table, describe_entry, entry_name, is_same_rule};
@@ -42,13 +42,13 @@ fn plan_rule(
         return Err(native_system_error(native, facts, arch));
     }
     check_rule(name, rule, found, known.is_some_and(|known| known.tested))?;
-    check_name_is_free(facts, name)?;
+    let own = facts.own_rule_entries(name);
+    check_name_is_free(facts, name, &own)?;
     let path = own_rule::interpreter_path(rule);
     let rule_now = Rule { interpreter: facts.real_path(&path).as_os_str().as_bytes().to_vec(), ..rule.clone() };
     // The path below a root prefix is longer.
     rule_now.to_line()?;
-    let own = facts.own_rule_entry(name);
-    let is_registered = own.is_some_and(|entry| entry.enabled && is_same_rule(&entry.rule, &rule_now));
+    let is_registered = matches!(own[..], [entry] if entry.enabled && is_same_rule(&entry.rule, &rule_now));
     // The user decided it for a rule of the receipt whose entry was lost.
     let is_decided = request.force || (known.is_some() && !is_registered);
     if let Some(system) = system.filter(|_| !is_decided) {
@@ -65,8 +65,7 @@ fn plan_rule(
     let already = boot.is_none() && (is_registered || !has_kernel) && found.tests.is_empty();
     groups.boot.extend(boot);
     if has_kernel && !is_registered {
-        let replaces = own.map(|entry| entry.rule.clone()).into_iter().collect();
-        groups.register.push(Step::AddEntry { subject, rule: rule_now.clone(), replaces, stand_in: None });
+        add_replacement_steps(facts, subject, rule_now.clone(), &own, groups)?;
     }
     let test = |file: &std::path::PathBuf| Step::TestRule { rule: rule_now.clone(), file: file.clone() };
     groups.register.extend(found.tests.iter().map(test));
@@ -98,9 +97,9 @@ fn check_rule(name: &str, rule: &Rule, found: &RuleFacts, is_tested: bool) -> Re
 }
 
 /// Another tool's entry, and the entry that another tool's file registers at boot, are never replaced.
-fn check_name_is_free(facts: &Facts, name: &str) -> Result<()> {
+fn check_name_is_free(facts: &Facts, name: &str, own: &[&Entry]) -> Result<()> {
     let hint = || format!("choose another name; {} shows the entries", command::tool("status -v"));
-    if facts.table.has_entry(name) && facts.own_rule_entry(name).is_none() {
+    if facts.table.has_entry(name) && !own.iter().any(|entry| entry_name(entry) == name) {
         let entry = facts.table.find_entry(name).map(describe_entry).unwrap_or_default();
         return Err(Error::Conflict { what: format!("another entry has the name {name}: {entry}"), hint: hint() });
     }
@@ -120,8 +119,11 @@ fn check_not_taken(facts: &Facts, system: EmulatedSystem, emulator: &Path) -> Re
     let takes = |entry: &&Entry| entry.enabled && entry.rule.matches(system.probe().0);
     let Some(entry) = facts.table.entries().iter().find(takes) else { return Ok(()) };
     let name = entry_name(entry);
-    let is_own = facts.own_rule_entry(&name).is_some();
-    if is_own && (name == system.rule_name() || own_rule::interpreter_path(&entry.rule) == emulator) {
+    let is_own = facts.our_entries().any(|own| own == name);
+    if is_own
+        && (paths::own_rule_entry_names(&system.rule_name()).contains(&name)
+            || own_rule::interpreter_path(&entry.rule) == emulator)
+    {
         return Ok(());
     }
     let what = format!("the entry {name} takes the programs of {}: {}", system.system(), describe_entry(entry));

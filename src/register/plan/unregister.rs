@@ -95,7 +95,7 @@ fn find_registered(request: &UnregisterRequest, facts: &Facts) -> Vec<&'static A
 
 /// Returns the steps that remove the entries of the requested systems whose emulators are in memory.
 fn in_memory_removal(request: &UnregisterRequest, facts: &Facts) -> impl Iterator<Item = Step> {
-    let entries = request.systems.iter().filter_map(|arch| facts.in_memory_entry(arch));
+    let entries = request.systems.iter().flat_map(|arch| facts.in_memory_entries(arch));
     entries.map(|entry| Step::RemoveEntry(entry_name(entry)))
 }
 

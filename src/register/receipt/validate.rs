@@ -105,8 +105,9 @@ fn validate_rule_record(rule: &str, made: &Artifact) -> Result<(), InvalidReceip
     ensure(own_rule::check_name(rule).is_ok(), || InvalidReceipt::Entry(rule.to_owned()))?;
     match made {
         Artifact::Entry { name, line } => {
-            let has_own_name = Rule::parse(&bytes_of(line)).map_or(true, |parsed| has_name(&parsed, rule));
-            ensure(name == rule && has_own_name, || InvalidReceipt::Entry(name.clone()))
+            let has_own_name = Rule::parse(&bytes_of(line)).map_or(true, |parsed| has_name(&parsed, name));
+            let is_own = paths::own_rule_entry_names(rule).contains(name) && has_own_name;
+            ensure(is_own, || InvalidReceipt::Entry(name.clone()))
         }
         Artifact::File { path, .. } => ensure(*path == paths::own_rule_file(rule), || invalid_path(path)),
         other => Err(invalid_path(other.path().unwrap_or(Path::new("a mount")))),

@@ -6,7 +6,6 @@ use binfmt_magic::{Entry, Recognition, Rule};
 
 use crate::binfmt::in_memory::is_in_memory_path;
 use crate::binfmt::table::{Table, entry_name, is_same_rule};
-use crate::paths;
 use crate::register::subject::Subject;
 use crate::ui::event::{LogEvent, LogLevel};
 
@@ -45,8 +44,7 @@ impl ExpectedEntry {
 
     /// Whether an upgrade that is in progress, or was interrupted, made the entry to stand in for this one.
     fn is_stood_in_by(&self, found: &Entry) -> bool {
-        let names = self.subject.arch().map(paths::entry_names);
-        names.is_some_and(|names| names.contains(&entry_name(found)))
+        self.subject.entry_names().contains(&entry_name(found))
             && self.rule.as_ref().is_some_and(|rule| {
                 rule.interpreter == found.rule.interpreter && rule.recognition == found.rule.recognition
             })

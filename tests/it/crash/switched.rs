@@ -1,5 +1,8 @@
 //! `disable` and `register --rule`, killed at each of their changes. The next run is the same command, or `unregister`.
 
+use std::process::Command;
+
+use crate::support::emulators::outside;
 use crate::support::fault::{self, Change, Fault};
 use crate::support::runs::{Emulators, Run, discard_tree, tree_after};
 use crate::support::{Tree, fault_table};
@@ -60,4 +63,41 @@ fn a_killed_registration_of_a_rule_is_recovered() {
         discard_tree(tree);
     }
     fault_table::sampled("`register --rule`, killed at each change", tried.len(), all);
+}
+
+/// Files start at every instant.
+#[sandboxed]
+fn a_killed_replacement_of_a_rule_is_recovered() {
+    let file = outside("a.greet", b"text");
+    let starts = || Command::new(&file).output().is_ok_and(|output| output.status.success());
+    let tree = Tree::new().with_interpreter();
+    Run::RegisterRule.complete(Emulators::Small, &tree);
+    let changes = fault::changes(&tree, Run::ReplaceRule);
+    discard_tree(tree);
+    let all = changes.len();
+    let tried = fault::sample(changes, |change| change.what.clone());
+    for (count, Change { number, .. }) in tried.iter().enumerate() {
+        let tree = Tree::new().with_interpreter();
+        let fresh = tree.snapshot();
+        Run::RegisterRule.complete(Emulators::Small, &tree);
+        let (change, done) = fault::run(&tree, Run::ReplaceRule, Fault::Kill, *number);
+        let change = change.unwrap_or_else(|| panic!("change {number} was not made: {done:#?}"));
+        assert_eq!(done.code, None, "{change:?} was survived: {done:#?}");
+        assert!(starts(), "{change:?}");
+        let is_whole = tree.entries() == ["greet"];
+        assert!(is_whole || tree.status()["unfinished"] == true, "{change:?}");
+        assert_eq!(tree.status()["rules"][0]["state"], "registered", "{change:?}");
+        if count % 3 > 0 {
+            let (run, flags) = if count % 3 == 1 { (Run::RegisterRule, "F") } else { (Run::ReplaceRule, "PF") };
+            run.complete(Emulators::Small, &tree);
+            assert_eq!((tree.entries(), starts()), (vec!["greet".to_owned()], true), "{change:?}");
+            assert_eq!(tree.entry_says("greet", "flags: "), flags);
+            assert_eq!(tree.status()["unfinished"], false, "{change:?}");
+        }
+        drop(tree.run(&["unregister", "all"]).exits(0).omits("warning:"));
+        assert_eq!(fresh.unrestored_in(&tree), "", "{change:?}");
+        discard_tree(tree);
+    }
+    let what = "`register --rule` that replaces a rule, killed at each change";
+    fault_table::sampled(what, tried.len(), all);
 }

@@ -8,7 +8,8 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use crate::support::fault::Fault;
-use crate::support::runs::{Emulators, Run, complete_all};
+use crate::support::output::Done;
+use crate::support::runs::{Emulators, RULE, Run, complete_all, discard_tree};
 use crate::support::table::{line, probe};
 use crate::support::watcher::Watch;
 use crate::support::{LiarBehavior, Tree, emulators, fault, is_full, liar, qemu};
@@ -55,6 +56,84 @@ impl Drop for EndsLoop<'_> {
     }
 }
 
+/// A run is stopped before each of its changes, and a program runs each time; then the runs are exchanged. Returns the
+/// tables that were seen.
+#[track_caller]
+fn stop_at_each_change(tree: &Tree, runs: [Run; 2], program: &Path) -> Vec<Vec<String>> {
+    let (starts, mut tables) = (Starts::default(), Vec::new());
+    let complete = tree.entries();
+    starts.during(program, || {
+        for number in 1.. {
+            let child = fault::start(tree, runs[number % 2], "stop", number);
+            if !fault::is_stopped(&child) {
+                drop(Done::from(child.wait_with_output().unwrap()).exits(0));
+                break;
+            }
+            starts.start(program);
+            let table = tree.entries();
+            if !tables.contains(&table) {
+                tables.push(table);
+            }
+            drop(fault::proceed(child).exits(0));
+            assert_eq!(tree.entries(), complete);
+        }
+    });
+    assert_eq!(starts.failed.into_inner(), 0);
+    tables
+}
+
+#[sandboxed]
+fn files_start_between_any_two_changes_of_a_replaced_rule() {
+    let tree = Tree::new().with_interpreter();
+    let file = emulators::outside("a.greet", b"text");
+    let mut watch = Watch::start(&tree, &["--rule", RULE], &[]);
+    watch.says("info holding systems=greet");
+    let tables = stop_at_each_change(&tree, [Run::RegisterRule, Run::ReplaceRule], &file);
+    let [own, second] = ["greet", "binfmt-nix-rule-greet"];
+    assert_eq!(tables, [vec![own], vec![second, own], vec![second], vec![own, second]]);
+    let log = watch.ends_by(Signal::SIGTERM).err;
+    assert!(!log.contains(" removed ") && !log.contains(" shadowed "), "{log}");
+}
+
+#[sandboxed]
+fn programs_run_between_any_two_changes_in_memory() {
+    let tree = Tree::new().mounted();
+    Run::InMemory.complete(Emulators::Small, &tree);
+    let runs = [Run::InMemory, Run::InMemoryCredentials];
+    let tables = stop_at_each_change(&tree, runs, &probe("aarch64"));
+    let [own, second] = ["binfmt-nix-aarch64", "binfmt-nix-aarch64-2"];
+    assert_eq!(tables, [vec![own], vec![second, own], vec![second], vec![own, second]]);
+}
+
+/// Three runs are killed, one after the other, so that all names are taken by entries of this tool; then one is completed.
+#[sandboxed]
+fn killed_replacements_in_memory_are_completed() {
+    for last in [Run::InMemory, Run::InMemoryCredentials] {
+        let tree = Tree::new().mounted();
+        let fresh = tree.snapshot();
+        Run::InMemory.complete(Emulators::Small, &tree);
+        for (names, run) in [Run::InMemoryCredentials, Run::InMemory, Run::InMemory].into_iter().enumerate() {
+            for number in 1..200 {
+                let (change, _) = fault::run(&tree, run, Fault::Kill, number);
+                assert!(change.is_some() && tree.runs_somehow("aarch64"));
+                if tree.entries().len() == (names + 2).min(3) {
+                    break;
+                }
+            }
+        }
+        assert_eq!(tree.entries().len(), 3);
+        last.complete(Emulators::Small, &tree);
+        let credentials = if last == Run::InMemory { "PF" } else { "POCF" };
+        assert_eq!(
+            (tree.entries(), tree.entry_says("binfmt-nix-aarch64", "flags: ")),
+            (vec!["binfmt-nix-aarch64".to_owned()], credentials.to_owned())
+        );
+        tree.unregister("aarch64").exits(0);
+        fresh.is_restored_in(&tree);
+        discard_tree(tree);
+    }
+}
+
 /// Alternates between two releases.
 fn upgrade(number: usize) -> Run {
     if number.is_multiple_of(2) { Run::Register } else { Run::Upgrade }
@@ -66,24 +145,7 @@ fn programs_run_between_any_two_changes_of_an_upgrade() {
     let tree = Tree::new();
     let watch = Watch::begin(&tree, "aarch64", &[]);
     Run::Register.complete(Emulators::Small, &tree);
-    let (starts, program, mut tables) = (Starts::default(), probe("aarch64"), Vec::new());
-    starts.during(&program, || {
-        for number in 1.. {
-            let child = fault::start(&tree, upgrade(number), "stop", number);
-            if !fault::is_stopped(&child) {
-                drop(child.wait_with_output().unwrap());
-                break;
-            }
-            starts.start(&program);
-            let table = tree.entries();
-            if !tables.contains(&table) {
-                tables.push(table);
-            }
-            drop(fault::proceed(child).exits(0));
-            assert_eq!(tree.entries(), ["qemu-aarch64"]);
-        }
-    });
-    assert_eq!(starts.failed.into_inner(), 0);
+    let tables = stop_at_each_change(&tree, [Run::Register, Run::Upgrade], &probe("aarch64"));
     let [own, second] = ["qemu-aarch64", "binfmt-nix-aarch64"];
     assert_eq!(tables, [vec![own], vec![second, own], vec![second], vec![own, second]]);
     let log = watch.ends_by(Signal::SIGTERM).err;

@@ -23,6 +23,12 @@ pub(crate) enum Run {
     Disable,
     /// `register --rule` with an interpreter in the tree: see [`Tree::with_interpreter`].
     RegisterRule,
+    /// `register --rule` with another rule of the same name.
+    ReplaceRule,
+    /// `register --in-memory`.
+    InMemory,
+    /// `register --in-memory` with flag C.
+    InMemoryCredentials,
     /// `apply` of a file that lists the first system alone.
     Apply,
 }
@@ -67,6 +73,11 @@ impl Run {
             Self::RegisterSecond => register("riscv64", CURRENT),
             Self::UnregisterSecond => words(["unregister", "riscv64"]),
             Self::RegisterRule => words(["register", "--rule"]).into_iter().chain([RULE.to_owned()]).collect(),
+            Self::ReplaceRule => words(["register", "--rule"]).into_iter().chain([OTHER_RULE.to_owned()]).collect(),
+            Self::InMemory => [register("aarch64", CURRENT), vec!["--in-memory".to_owned()]].concat(),
+            Self::InMemoryCredentials => {
+                [register("aarch64", CURRENT), words(["--in-memory", "--credentials"])].concat()
+            }
             Self::Disable => words(["disable", "aarch64"]),
             Self::Apply => {
                 let emulator = emulators.file("aarch64", CURRENT);
@@ -125,6 +136,9 @@ pub(crate) fn discard_tree(_: Tree) {
 /// Path of a static interpreter in a tree, and a rule that starts files with it.
 pub(crate) const INTERPRETER: &str = "usr/bin/interpreter";
 pub(crate) const RULE: &str = ":greet:E::greet::/usr/bin/interpreter:F";
+
+/// Another rule of the same name that takes the same files.
+pub(crate) const OTHER_RULE: &str = ":greet:E::greet::/usr/bin/interpreter:PF";
 
 impl Tree {
     /// Adds a static program that prints `hello` if the kernel starts it for a file.
