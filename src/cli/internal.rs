@@ -93,6 +93,18 @@ pub enum Worker {
         /// The root directory of the second stage
         #[arg(default_value = "/")]
         dir: PathBuf,
+        },
+    /// Prove a rule in a table of its own
+    #[command(name = apply::prior_proof::PROVE_RULE)]
+    ProveRule {
+        /// `system` or `rule`
+        kind: String,
+        /// The system, by QEMU's name, or the name of the rule
+        name: String,
+        /// The line of the rule
+        line: OsString,
+        /// Files that prove the rule
+        files: Vec<PathBuf>,
     },
     /// Change to a user and execute a program
     #[command(name = host::run_as_user::EXEC_AS_USER)]
@@ -144,6 +156,9 @@ impl Worker {
             }
             Self::Probe { room, system } => isolated::exec_isolated(&Host::new(root)?, room, system),
             Self::Prove { stage, dir } => prove::worker::run_worker(stage, dir),
+            Self::ProveRule { kind, name, line, files } => {
+                apply::prior_proof::run_in_own_table(&Host::new(root)?, kind, name, line, files)
+            }
             Self::ExecAsUser { uid, gid, groups, program, args } => {
                 Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
             }

@@ -53,6 +53,7 @@ impl Error {
             | Self::RuleBreaksHost { .. }
             | Self::Refused { .. }
             | Self::NotWorking { .. }
+            | Self::NotProven { .. }
             | Self::Unfit { .. }
             | Self::Archive { .. }
             | Self::NoInterpreter { .. }

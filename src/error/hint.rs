@@ -6,6 +6,8 @@ use std::path::Path;
 use super::Error;
 use crate::sanitize::{AsText as _, command};
 
+const TRY_QEMU: &str = "try another QEMU: --source download, or --qemu PATH";
+
 impl Error {
     /// Returns what repairs the failure, if that is known.
     pub fn hint(&self) -> Option<String> {
@@ -25,10 +27,11 @@ impl Error {
                  write permission for group and others (chown root, chmod go-w)"
                     .into()
             }
-            Self::NotWorking { name, .. } if !name.starts_with("qemu-") && !name.starts_with("binfmt-nix-") => {
+            Self::NotProven { is_system: true, .. } => TRY_QEMU.into(),
+            Self::NotWorking { name, .. } if is_entry_of_system(name) => TRY_QEMU.into(),
+            Self::NotWorking { .. } | Self::NotProven { .. } => {
                 "try another emulator: --emulator PATH, or for a rule of your own, another interpreter".into()
             }
-            Self::NotWorking { .. } => "try another QEMU: --source download, or --qemu PATH".into(),
             Self::Receipt { path, .. } => format!(
                 "unregister needs the receipt to undo changes; if it cannot be repaired, move {} aside and register again",
                 path.as_text()
@@ -61,6 +64,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Whether an entry of this tool has such a name for a system, and not for a rule.
+fn is_entry_of_system(name: &str) -> bool {
+    name.starts_with("qemu-") || (name.starts_with("binfmt-nix-") && !name.starts_with("binfmt-nix-rule-"))
 }
 
 fn io_hint(source: &io::Error, path: &Path) -> Option<String> {

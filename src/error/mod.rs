@@ -157,6 +157,16 @@ pub enum Error {
         /// Result of the probe
         why: String,
     },
+    /// A program of its system did not run by an emulator that was to replace another one
+    #[error("the new emulator of {name} does not work: {why}; no entry was registered for it")]
+    NotProven {
+        /// System, or name of the rule
+        name: String,
+        /// Whether it is a system
+        is_system: bool,
+        /// Result of the probe
+        why: String,
+    },
     /// A file cannot be used as an emulator
     #[error("{} cannot be used as {binary}: {why}", path.as_text())]
     Unfit {

@@ -8,6 +8,7 @@
 
 pub mod isolated;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -137,6 +138,20 @@ pub fn run_direct(arch: &Arch) -> ProbeResult {
         Ok(child) => finish_probe(child, &path)
             .unwrap_or_else(|e| ProbeResult::Failed(format!("cannot observe the probe's process: {e}"))),
         Err(e) => ProbeResult::Refused(e),
+    }
+}
+
+/// Starts an emulator with the probe of a system, without any entry of the table.
+pub fn run_by_emulator(arch: &Arch, emulator: &Path) -> ProbeResult {
+    let run = || {
+        let file = host::memfd::create_program(arch.probe().unwrap_or_default())?;
+        // The emulator opens it by the number that it has here.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        StoppedChild::spawn(emulator, &[OsStr::new(&path), OsStr::new(PROBE_ARGV0)], None)?.finish()
+    };
+    match run() {
+        Ok((status, output, complaints)) => classify_run(None, status, &output, complaints.trim().to_owned()),
+        Err(e) => ProbeResult::NotRun(e.to_string()),
     }
 }
 

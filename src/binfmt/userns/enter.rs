@@ -8,7 +8,7 @@ use binfmt_magic::Rule;
 
 use super::MAP_IDS;
 use crate::binfmt::table;
-use crate::binfmt::userns::id_map::IdMapping;
+use crate::binfmt::userns::id_map::{self, IdMapping};
 use crate::binfmt::userns::limits;
 use crate::binfmt::userns::limits::NamespaceLimits;
 use crate::binfmt::userns::run_table::RunTable;
@@ -51,6 +51,12 @@ pub fn enter_namespace(
         host::namespaces::map_own_ids(&[(uid, 0, 1)], &[(gid, 0, 1)], false).map_err(explained)?;
     }
     Ok(lost)
+}
+
+/// Returns the mapping of a new namespace that has all ids of this one.
+pub fn keep_all_ids() -> IdMapping {
+    let [uids, gids] = ["uid_map", "gid_map"].map(|map| id_map::split_full_range(host::namespaces::own_id_ranges(map)));
+    IdMapping::AllIds { uids, gids }
 }
 
 /// Moves this process into a user namespace whose table is empty: the entries of the machine are not in force there.

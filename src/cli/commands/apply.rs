@@ -90,7 +90,7 @@ pub(super) fn run(args: &cli::ApplyArgs, host: &Host, container: Option<&Contain
 
 fn name_keys(error: Error) -> Error {
     match error {
-        Error::NoInterpreter { .. } | Error::Unfit { .. } | Error::NotWorking { .. } => {
+        Error::NoInterpreter { .. } | Error::Unfit { .. } | Error::NotWorking { .. } | Error::NotProven { .. } => {
             Error::other(EmulatorError(error))
         }
         error => error,

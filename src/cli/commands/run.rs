@@ -11,7 +11,7 @@ use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::table;
 use crate::binfmt::table::Table;
-use crate::binfmt::userns::enter::enter_namespace;
+use crate::binfmt::userns::enter::{enter_namespace, keep_all_ids};
 use crate::binfmt::userns::id_map;
 use crate::binfmt::userns::id_map::IdMapping;
 use crate::binfmt::userns::run_table::RunTable;
@@ -98,10 +98,7 @@ fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<Sys
 fn choose_id_mapping(host: &Host, map_root: bool) -> Result<IdMapping> {
     let (uid, gid) = host::env::effective_ids();
     if uid == 0 {
-        return Ok(IdMapping::AllIds {
-            uids: id_map::split_full_range(host::namespaces::own_id_ranges("uid_map")),
-            gids: id_map::split_full_range(host::namespaces::own_id_ranges("gid_map")),
-        });
+        return Ok(keep_all_ids());
     }
     if !map_root {
         return Ok(IdMapping::CallerOnly);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::register::apply::emulator::InstalledEmulator;
 use crate::register::apply::rollback::Undo;
-use crate::register::apply::verify;
+use crate::register::apply::{prior_proof, verify};
 use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
 use crate::register::receipt::Artifact;
@@ -88,6 +88,10 @@ impl Apply<'_> {
     ) -> Result<()> {
         access::check_writable(self.host)?;
         let interpreter = self.open_interpreter(subject, rule)?;
+        if !replaces.is_empty() || self.is_run_by_another(subject) {
+            let files = self.facts.rules.get(subject.name()).map_or(&[][..], |rule| &rule.tests);
+            prior_proof::prove_rule(self.host, subject, rule, files)?;
+        }
         let stand_in = stand_in.map(|name| Rule { name: name.clone(), ..rule.clone() });
         if let Some(above) = &stand_in {
             self.put_entry(subject, above, &interpreter, Undo::RemoveStandIn)?;
@@ -105,6 +109,17 @@ impl Apply<'_> {
             self.withdraw_entry(above, Undo::AddStandIn)?;
         }
         self.save_receipt()
+    }
+
+    /// Whether an entry runs programs of the system now.
+    fn is_run_by_another(&self, subject: &Subject) -> bool {
+        let heads = match subject {
+            Subject::System(arch) => arch.headers(),
+            Subject::Rule(name) => {
+                EmulatedSystem::of_rule(name).map(|system| system.probe().0.to_vec()).into_iter().collect()
+            }
+        };
+        heads.iter().any(|head| self.facts.table.matching_entry(head).is_some())
     }
 
     /// Adds an entry and proves it. An entry that fails is removed at once, before anything else is undone.
@@ -157,11 +172,8 @@ impl Apply<'_> {
         let arch = match subject {
             Subject::System(arch) => arch,
             Subject::Rule(name) => {
-                verify::verify_native(rule)?;
-                if let Some(system) = EmulatedSystem::of_rule(name) {
-                    verify::verify_other(system, rule)?;
-                    self.tested_rules.push(name.clone());
-                }
+                let system = verify::verify_rule(name, rule)?;
+                self.tested_rules.extend(system.map(|_| name.clone()));
                 return Ok(());
             }
         };

@@ -3,7 +3,9 @@
 //! No receipt is written. If the run is killed, its entries are recognised by their form
 //! ([`Facts::in_memory_entry`](crate::register::facts::Facts::in_memory_entry)), and a restart of the machine removes them.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use binfmt_magic::{Arch, Rule};
@@ -16,7 +18,7 @@ use crate::binfmt::table;
 use crate::error::{Error, Result};
 use crate::host::{self, FileId, Host};
 use crate::qemu::binary;
-use crate::register::apply::verify;
+use crate::register::apply::{prior_proof, verify};
 use crate::register::plan::in_memory::Replacement;
 use crate::sanitize::text_of_bytes;
 
@@ -92,6 +94,7 @@ fn add_entry(host: &Host, entry: &InMemoryEntry<'_>, added: &mut Vec<Rule>) -> R
     let Some(Replacement { rules, stand_in }) = &entry.replaces else {
         return put_entry(host, entry, &entry.rule, added);
     };
+    prior_proof::prove_directly(entry.arch, Path::new(OsStr::from_bytes(&in_memory_path(FD_DIR, entry.file))))?;
     let above = stand_in.as_ref().map(|name| Rule { name: name.clone(), ..entry.rule.clone() });
     if let Some(above) = &above {
         // The kernel does not use an entry that an interrupted replacement left under this name: a newer one exists.

@@ -9,6 +9,7 @@ pub mod entries;
 pub mod files;
 pub mod in_memory;
 pub mod journal;
+pub mod prior_proof;
 pub mod rollback;
 pub mod verify;
 

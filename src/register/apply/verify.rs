@@ -39,8 +39,16 @@ pub(super) fn check_rule_is_safe(rule: &Rule, interpreter_head: &[u8]) -> Result
     NativePrograms::read(&machine).taken_by(rule).map_or(Ok(()), |what| Err(breaks_host(what)))
 }
 
+/// Checks that programs of this machine still run with an own rule, and runs the probe of its system if it has one, which
+/// is returned.
+pub(super) fn verify_rule(name: &str, rule: &Rule) -> Result<Option<EmulatedSystem>> {
+    verify_native(rule)?;
+    let system = EmulatedSystem::of_rule(name);
+    system.map_or(Ok(()), |system| verify_other(system, rule)).map(|()| system)
+}
+
 /// Starts a program of this machine, which no rule may take.
-pub(super) fn verify_native(rule: &Rule) -> Result<()> {
+fn verify_native(rule: &Rule) -> Result<()> {
     let not_working = |e: io::Error| Error::NotWorking {
         name: text_of_bytes(rule.name.as_bytes()),
         why: ProbeError::Native(e).to_string(),
@@ -76,7 +84,7 @@ const HOME_VARIABLES: [&str; 2] = ["WINEPREFIX", "WINEBOOTSTRAPMODE"];
 
 /// Runs the probe of a system that another emulator than QEMU runs, through its new entry. A probe of Linux prints the name
 /// with which it was started.
-pub(super) fn verify_other(system: EmulatedSystem, rule: &Rule) -> Result<()> {
+fn verify_other(system: EmulatedSystem, rule: &Rule) -> Result<()> {
     let not_working = |why: String| Error::NotWorking { name: system.rule_name(), why };
     let (probe, expected) = system.probe();
     let ended = host::isolation::run_alone(probe, &own_rule::interpreter_path(rule), &HOME_VARIABLES);

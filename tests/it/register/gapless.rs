@@ -7,6 +7,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
+use crate::binfmt::userns::usual_proc;
 use crate::support::fault::Fault;
 use crate::support::output::Done;
 use crate::support::runs::{Emulators, RULE, Run, complete_all, discard_tree};
@@ -171,24 +172,76 @@ fn no_program_fails_during_upgrades() {
     assert_eq!(tree.entries(), ["qemu-aarch64"]);
 }
 
-/// The entry that fails its proof is removed, and the old one is never removed.
-#[sandboxed]
-fn the_old_entry_stays_when_the_new_emulator_fails() {
-    let tree = Tree::new();
-    tree.register("aarch64").exits(0);
-    let before = tree.snapshot();
-    let bad = emulators::outside("bad", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash));
-    for number in 1.. {
-        let child = fault::start_with(&tree, &["register", "aarch64", "--qemu", bad.to_str().unwrap()], "stop", number);
-        if !fault::is_stopped(&child) {
-            drop(child.wait_with_output().unwrap());
-            break;
+/// A run that fails, stopped before each of its changes or not. The table stays as it is, and programs run.
+#[track_caller]
+fn fails_without_effect(tree: &Tree, args: &[&str], program: &Path, is_stopped: bool, why: &str) {
+    let (starts, before, entries) = (Starts::default(), tree.snapshot(), tree.entries());
+    let mut stops = 0;
+    starts.during(program, || {
+        for number in (1..).take_while(|_| is_stopped) {
+            let child = fault::start_with(tree, args, "stop", number);
+            if !fault::is_stopped(&child) {
+                drop(Done::from(child.wait_with_output().unwrap()).exits(1));
+                break;
+            }
+            stops = number;
+            starts.start(program);
+            assert_eq!(tree.entries(), entries);
+            drop(fault::proceed(child).exits(1).says(why));
+            assert!(tree.snapshot().is_like(&before));
         }
-        assert!(tree.entries().contains(&"qemu-aarch64".to_owned()));
-        drop(fault::proceed(child).exits(1));
-        before.is_restored_in(&tree);
+        drop(tree.run(args).exits(1).says(why));
+        assert!(tree.snapshot().is_like(&before));
+        starts.start(program);
+    });
+    assert_eq!((starts.failed.into_inner(), stops > 2), (0, is_stopped), "{stops}");
+}
+
+/// The entry of the new emulator is never in force: it is proven in a table of its own, or without any.
+#[sandboxed]
+fn no_program_is_taken_by_an_emulator_that_fails() {
+    let tree = Tree::new();
+    Run::Register.complete(Emulators::Small, &tree);
+    let answer = "qemu-aarch64 version 11.0.0";
+    let bad = |behavior| emulators::outside("bad", &liar(answer, behavior));
+    let fails = |bad: &Path, is_stopped, why| {
+        let args = ["register", "aarch64", "--qemu", bad.to_str().unwrap()];
+        fails_without_effect(&tree, &args, &probe("aarch64"), is_stopped, why);
+    };
+    let ended = "the new emulator of aarch64 does not work: the emulator ended with signal: 4";
+    // Here /proc is read-only, so that no namespace can be made.
+    for is_in_own_table in [false, true] {
+        if is_in_own_table {
+            usual_proc();
+            let argv0 = "the new emulator of aarch64 does not work: the probe received argv[0]";
+            fails(&bad(LiarBehavior::WrongOutput), false, argv0);
+        }
+        fails(&bad(LiarBehavior::Crash), true, ended);
+        fails(&bad(LiarBehavior::DoNothing), false, "the emulator ended without running anything");
+        let complaining = emulators::outside("bad", &emulators::complaining(answer, "no memory"));
+        fails(&complaining, false, "exit status: 1: no memory");
     }
     assert!(tree.runs("aarch64"));
+}
+
+/// An entry of another tool keeps its programs, too.
+#[sandboxed]
+fn no_program_is_taken_from_another_tool_by_an_emulator_that_fails() {
+    let theirs = qemu("aarch64");
+    let tree = Tree::new().mounted().entry(&line("theirs", "aarch64", &theirs, "F"));
+    let bad = emulators::outside("bad", &liar("qemu-aarch64 version 11.0.0", LiarBehavior::Crash));
+    let args = ["register", "aarch64", "--force", "--qemu", bad.to_str().unwrap()];
+    fails_without_effect(&tree, &args, &probe("aarch64"), false, "the new emulator of aarch64 does not work");
+}
+
+#[sandboxed]
+fn no_file_is_taken_by_an_interpreter_that_fails() {
+    usual_proc();
+    let tree = Tree::new().with_interpreter().program("usr/bin/bad", liar("bad", LiarBehavior::Crash));
+    let file = emulators::outside("a.greet", b"text");
+    Run::RegisterRule.complete(Emulators::Small, &tree);
+    let args = ["register", "--rule", ":greet:E::greet::/usr/bin/bad:PF", "--test", file.to_str().unwrap()];
+    fails_without_effect(&tree, &args, &file, true, "the new emulator of greet does not work: ");
 }
 
 /// The third name of an entry is used while another tool has the second.
