@@ -296,7 +296,7 @@ mod tests {
             nix: NixUse::Configured,
             proven: true,
             disabled: false,
-            given: false,
+            given: None,
             previous: None,
             nix_build: None,
         };

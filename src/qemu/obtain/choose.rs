@@ -109,7 +109,15 @@ pub fn pinned_release(machine: &str, arch: &Arch) -> Option<QemuVersion> {
 
 /// Describes a package of the catalogue, for people.
 pub fn describe_package(package: &Package) -> String {
-    format!("{} of Debian", package.file_name())
+    format!("{}{OF_DEBIAN}", package.file_name())
+}
+
+/// End of the description of a package.
+const OF_DEBIAN: &str = " of Debian";
+
+/// Whether a version of this tool described a package of its catalogue so, and no file or archive of the user.
+pub fn is_package(description: &str) -> bool {
+    description.ends_with(OF_DEBIAN) && !description.contains('/')
 }
 
 /// Builds the error for a system without a known download.

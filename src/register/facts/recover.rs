@@ -44,7 +44,7 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
             interpreter: paths::interpreter_path(arch),
             qemu: String::new(),
             source: FOUND_IN_PLACE.into(),
-            given: false,
+            given: None,
             previous: found_previous(arch, &found),
             adopted: false,
             nix: if is_configured(arch) { NixUse::Configured } else { NixUse::Absent },
@@ -153,7 +153,7 @@ fn found_previous(arch: &Arch, found: &[Artifact]) -> Option<PreviousEmulator> {
         Artifact::Interpreter { path, sha256, .. } if *path == paths::previous_path(arch) => {
             let source = FOUND_IN_PLACE.to_owned();
             // Without a release, `rollback` does not use it.
-            Some(PreviousEmulator { sha256: *sha256, qemu: String::new(), source, given: false })
+            Some(PreviousEmulator { sha256: *sha256, qemu: String::new(), source, given: None })
         }
         _ => None,
     })

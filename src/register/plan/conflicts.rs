@@ -125,7 +125,7 @@ pub(super) fn use_existing_entry(
         interpreter,
         qemu: version.map(ToString::to_string).unwrap_or_default(),
         source: "this system".into(),
-        given: false,
+        given: None,
         previous: None,
         adopted: true,
         nix: nix::choose_nix_use(request, facts, arch, known),

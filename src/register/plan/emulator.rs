@@ -23,8 +23,8 @@ pub(super) struct EmulatorChoice {
     pub(super) version: QemuVersion,
     /// Origin of the emulator, as text for people.
     pub(super) source: String,
-    /// Whether the user named the file, archive or image that it comes from.
-    pub(super) given: bool,
+    /// Whether the user named the file, archive or image that it comes from, if that is known.
+    pub(super) given: Option<bool>,
 }
 
 /// Way in which an emulator gets to its path.
@@ -49,7 +49,7 @@ pub(super) fn choose_emulator(offline: bool, facts: &Facts, arch: &'static Arch)
     };
     match supply.choose_emulator(arch, available)? {
         obtain::ChosenEmulator::Installed(version) => {
-            let unknown = EmulatorChoice { provision: Provision::Keep, version, source: String::new(), given: false };
+            let unknown = EmulatorChoice { provision: Provision::Keep, version, source: String::new(), given: None };
             Ok(installed.keep.unwrap_or(unknown))
         }
         obtain::ChosenEmulator::Copy(copy, fit) => {
@@ -78,7 +78,7 @@ pub(super) fn choose_emulator(offline: bool, facts: &Facts, arch: &'static Arch)
                 let what = format!("{} {}", paths::emulator_name(arch), pin.package.qemu_version);
                 return Err(Error::Offline { what });
             }
-            Ok(EmulatorChoice { provision, version: pin.version, source: pin.describe_origin(), given: false })
+            Ok(EmulatorChoice { provision, version: pin.version, source: pin.describe_origin(), given: Some(false) })
         }
     }
 }
@@ -92,7 +92,7 @@ fn choose_copy(
     given: bool,
 ) -> EmulatorChoice {
     let provision = if installed == Some(fit.sha256) { Provision::Keep } else { Provision::Copy(from.to_owned()) };
-    EmulatorChoice { provision, version: fit.version, source, given }
+    EmulatorChoice { provision, version: fit.version, source, given: Some(given) }
 }
 
 /// Describes the emulator that is kept beside the chosen one: the one that is replaced, or else the one that is there.
@@ -165,7 +165,7 @@ impl InstalledCopy {
             Some(package) => {
                 let version = package.parsed_version();
                 let source = describe_package(package);
-                let keep = |version| EmulatorChoice { provision: Provision::Keep, version, source, given: false };
+                let keep = |version| EmulatorChoice { provision: Provision::Keep, version, source, given: Some(false) };
                 Ok(Self { sum, keep: version.map(keep) })
             }
             None => Err(super::register::foreign_file_error(facts, &path)),

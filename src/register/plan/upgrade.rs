@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::known_bad;
-use crate::qemu::obtain::choose::pinned_release;
-use crate::register::facts::Facts;
+use crate::qemu::obtain::choose::{is_package, pinned_release};
+use crate::register::facts::{Facts, find_package_of};
 use crate::register::plan::conflicts::{choose_entry_name, conflict_error};
 use crate::register::plan::emulator::{EmulatorChoice, Provision, choose_emulator, describe_previous, keep_installed};
 use crate::register::plan::step_groups::StepGroups;
@@ -159,14 +159,27 @@ fn choose(request: &UpgradeRequest, facts: &Facts, arch: &'static Arch, system: 
         let (provision, source, given) = (Provision::Download, kept.source.clone(), kept.given);
         return Ok(EmulatorChoice { provision, version, source, given });
     }
-    if request.all && system.given {
-        let what = format!("QEMU {} is from {}, which you named", system.qemu, system.source);
+    if request.all
+        && let Some(doubt) = describe_given(facts, arch, system)
+    {
+        let what = format!("QEMU {} is from {}, which you {doubt}", system.qemu, system.source);
         let command = facts.shell.tool_command(format_args!("upgrade {}", arch.target));
         return conflict(what, format!("to replace it, run: {command}"));
     }
     match current_release(facts, arch).and(keep_installed(facts, arch)?) {
         Some(keep) => Ok(keep),
         None => choose_emulator(request.offline, facts, arch),
+    }
+}
+
+/// Describes that the user named the origin of an emulator, if that is so or may be so. The receipts of earlier versions do
+/// not have it: what neither the catalogue nor its earlier packages contain may be the user's.
+fn describe_given(facts: &Facts, arch: &Arch, system: &System) -> Option<&'static str> {
+    let installed = facts.files.get(&paths::interpreter_path(arch)).copied().flatten();
+    let is_pinned = || installed.is_some_and(|sum| find_package_of(&facts.machine, arch, sum).is_some());
+    match system.given {
+        Some(given) => given.then_some("named"),
+        None => (!is_package(&system.source) && !is_pinned()).then_some("may have named to an earlier version"),
     }
 }
 

@@ -51,7 +51,6 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct System {
     /// Name of the kernel entry that runs the system's programs.
     pub entry: String,
@@ -61,9 +60,10 @@ pub struct System {
     pub qemu: String,
     /// Origin of the emulator, as text for people.
     pub source: String,
-    /// Whether the user named the file, archive or image that the emulator comes from (`--qemu`, `--from`).
-    #[serde(skip_serializing_if = "is_false", default)]
-    pub given: bool,
+    /// Whether the user named the file, archive or image that the emulator comes from (`--qemu`, `--from`); absent if an
+    /// earlier version installed it, which did not record that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub given: Option<bool>,
     /// Emulator that the last upgrade replaced, and that is kept for `rollback`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previous: Option<PreviousEmulator>,
@@ -92,9 +92,9 @@ pub struct PreviousEmulator {
     pub qemu: String,
     /// Origin of the emulator, as text for people.
     pub source: String,
-    /// Whether the user named the file, archive or image that it comes from.
-    #[serde(skip_serializing_if = "is_false", default)]
-    pub given: bool,
+    /// Whether the user named the file, archive or image that it comes from; absent if an earlier version installed it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub given: Option<bool>,
 }
 
 /// Registered own rule.

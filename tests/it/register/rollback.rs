@@ -7,12 +7,15 @@ use serde_json::Value;
 use crate::diagnose::doctor::interpreters::emulator_of_release;
 use crate::diagnose::doctor::reports::{finding, finds};
 use crate::diagnose::situations::commands::{fill_cache, paste};
+use crate::qemu::download::from_urls::set_up_loopback;
+use crate::qemu::download::real_package::deb;
 use crate::support::emulators::{other_qemu, outside};
 use crate::support::fault::{self, Change, Fault};
 use crate::support::output::Done;
 use crate::support::runs::{Emulators, Run, complete_all, discard_tree, earlier_release, tree_after};
+use crate::support::server::{Manner, Server};
 use crate::support::table::line;
-use crate::support::tree::{BOOT, EMULATOR, PREVIOUS};
+use crate::support::tree::{BOOT, EMULATOR, PREVIOUS, RECEIPT};
 use crate::support::{LiarBehavior, Tree, liar, qemu};
 
 /// Runs `upgrade` with the pinned emulator in the cache.
@@ -221,4 +224,58 @@ fn an_outdated_emulator_is_reported_and_replaced() {
     assert_eq!(repair.len(), 1, "{found:#}");
     paste(repair[0].as_str().unwrap()).exits(0).prints("aarch64: upgraded, proven");
     finds(&tree, &[]);
+}
+
+/// The receipt of an earlier version does not have whether the user named the emulator.
+#[sandboxed]
+fn upgrade_all_keeps_what_the_user_may_have_named() {
+    let tree = tree_with_cache();
+    tree.register_by("aarch64", &earlier_release(), &[]).exits(0);
+    let mut receipt: Value = serde_json::from_str(&tree.text(RECEIPT)).unwrap();
+    let system = &mut receipt["systems"]["aarch64"];
+    assert_eq!(system.as_object_mut().unwrap().remove("given"), Some(Value::Bool(true)));
+    tree.write(RECEIPT, receipt.to_string());
+    let before = tree.snapshot();
+    let left = upgrade("all").exits(0).prints("nothing to upgrade");
+    drop(left.says(
+        "aarch64: left as it is: QEMU 10.0.12 is from /scratch/earlier_release-release, which you may have named",
+    ));
+    before.is_unchanged_in(&tree);
+    // What an earlier version downloaded, by an earlier catalogue.
+    receipt["systems"]["aarch64"]["source"] = "qemu-user_10.0.12+ds-1_amd64.deb of Debian".into();
+    tree.write(RECEIPT, receipt.to_string());
+    upgrade("all").exits(0).prints("aarch64: upgraded, proven (entry qemu-aarch64, QEMU 10.0.13)");
+}
+
+/// Debian's own package, from a server on loopback.
+#[sandboxed]
+fn upgrade_downloads_the_pinned_release() {
+    let tree = Tree::new();
+    let fresh = tree.snapshot();
+    tree.register_by("aarch64", &earlier_release(), &["--credentials"]).exits(0);
+    let earlier = tree.snapshot();
+    let upgrade = |mirror: &str| tree.run(&["upgrade", "aarch64", "--mirror", mirror]);
+    // No server, one that has nothing, and one that changes a bit.
+    drop(upgrade("http://127.0.0.1:1/debian").exits(1).says("127.0.0.1:1"));
+    earlier.is_restored_in(&tree);
+    let bytes = deb();
+    set_up_loopback();
+    let refusing = Server::start(&bytes, Manner::Status(404, String::new()));
+    drop(upgrade(&refusing.url()).exits(1).says("404"));
+    earlier.is_restored_in(&tree);
+    let changing = Server::start(&bytes, Manner::Flip(80_000, true));
+    drop(upgrade(&changing.url()).exits(5).says(&changing.address));
+    earlier.is_restored_in(&tree);
+    assert!(tree.runs("aarch64"));
+    let server = Server::start(&bytes, Manner::Ranges);
+    let upgraded = upgrade(&server.url()).exits(0);
+    drop(upgraded.prints("aarch64: upgraded, proven (entry qemu-aarch64, QEMU 10.0.13)"));
+    assert_eq!(tree.read(EMULATOR), fs::read(qemu("aarch64")).unwrap());
+    assert_eq!(tree.entry_says("qemu-aarch64", "flags: "), "POCF");
+    // A sixteenth of the package.
+    assert!(server.sent() < 4_448_000, "{} bytes", server.sent());
+    drop(upgrade(&refusing.url()).exits(0).prints("aarch64: up to date"));
+    tree.run(&["rollback", "aarch64"]).exits(0).prints("QEMU 10.0.12");
+    tree.unregister("aarch64").exits(0);
+    fresh.is_restored_in(&tree);
 }

@@ -26,11 +26,16 @@ fn tree() -> Tree {
     Tree::new().dir("var/cache")
 }
 
-fn serve(bytes: &[u8], manner: Manner) -> Server {
+/// Makes the loopback of this sandbox usable.
+pub(crate) fn set_up_loopback() {
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
     if !up.is_ok_and(|up| up.success()) {
         skip("kernel", "ip cannot set up a loopback in this world");
     }
+}
+
+fn serve(bytes: &[u8], manner: Manner) -> Server {
+    set_up_loopback();
     Server::start(&Arc::new(bytes.to_vec()), manner)
 }
 

@@ -12,7 +12,7 @@ use crate::support::server::{Manner, Server};
 use crate::support::skip;
 
 /// The contents of Debian's package.
-fn deb() -> Arc<Vec<u8>> {
+pub(crate) fn deb() -> Arc<Vec<u8>> {
     match std::env::var_os("BINFMT_NIX_TEST_DEB") {
         Some(path) => Arc::new(std::fs::read(path).unwrap()),
         None => skip("deb", "BINFMT_NIX_TEST_DEB names no qemu-user_10.0.13…_amd64.deb"),
