@@ -79,6 +79,10 @@ pub(super) fn entry_text(entry: &EntryReport, is_elf: bool) -> String {
     match (entry.taken, entry.enabled, differs) {
         (true, ..) if entry.flags.contains('L') => "replaces the loader that the program names, if it names one".into(),
         (true, ..) => "handles it".into(),
+        (false, true, None) if entry.may_precede => {
+            "matches, but is not used, unless it was registered off and turned on later: Linux 7.3 does not show that"
+                .into()
+        }
         (false, true, None) => "matches, but is not used".into(),
         (false, false, None) => "matches, but is disabled".into(),
         (false, true, Some(differs)) => differs,

@@ -3,12 +3,14 @@
 use binfmt_magic::{Entry, Recognition, extension};
 use serde::Serialize;
 
+use super::MachineFacts;
 use crate::binfmt::table::{Table, entry_name};
 use crate::sanitize::text_of_bytes;
 
 /// The result of one entry for a file.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct EntryReport {
     /// The name of the entry.
     pub name: String,
@@ -18,6 +20,9 @@ pub struct EntryReport {
     pub matches: bool,
     /// Whether the kernel picks it.
     pub taken: bool,
+    /// Whether the kernel may pick it instead: Linux 7.3 tries an entry that was registered off as new as it was turned on
+    /// for the first time, which nothing shows.
+    pub may_precede: bool,
     /// Why it does not match the file.
     pub differs: Option<EntryMismatch>,
     /// The interpreter of the entry.
@@ -52,13 +57,17 @@ pub enum EntryMismatch {
 }
 
 /// Compares a file with all entries, in the order in which the kernel tries them.
-pub(super) fn compare_entries(table: &Table, path: &[u8], head: &[u8]) -> Vec<EntryReport> {
+pub(super) fn compare_entries(machine: &MachineFacts, path: &[u8], head: &[u8]) -> Vec<EntryReport> {
+    let table = &machine.table;
     let winner = matching_entry(table, path, head);
+    let is_winner = |entry: &Entry| winner.is_some_and(|winner| std::ptr::eq(winner, entry));
+    let matches = |entry: &Entry| entry.rule.matches_file(path, head);
     let line = |entry: &Entry| EntryReport {
         name: entry_name(entry),
         enabled: entry.enabled,
-        matches: entry.rule.matches_file(path, head),
-        taken: winner.is_some_and(|winner| std::ptr::eq(winner, entry)),
+        matches: matches(entry),
+        taken: is_winner(entry),
+        may_precede: machine.hides_order && winner.is_some() && entry.enabled && matches(entry) && !is_winner(entry),
         differs: find_mismatch(entry, path, head),
         interpreter: text_of_bytes(&entry.rule.interpreter),
         flags: entry.rule.flags.to_string(),
@@ -81,5 +90,34 @@ fn find_mismatch(entry: &Entry, path: &[u8], head: &[u8]) -> Option<EntryMismatc
         }),
         Recognition::Extension(wants) => (extension(path) != Some(wants))
             .then(|| EntryMismatch::Extension { has: extension(path).map(text_of_bytes), wants: text_of_bytes(wants) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use binfmt_magic::Rule;
+
+    use super::*;
+
+    #[test]
+    fn on_linux_7_3_an_older_entry_may_precede() {
+        let entry = |line: &[u8], enabled| match Rule::parse(line) {
+            Ok(rule) => Entry { rule, enabled },
+            Err(error) => panic!("{error}"),
+        };
+        let entries = vec![
+            entry(b":new:E::x::/n:", true),
+            entry(b":other:E::y::/o:", true),
+            entry(b":off:E::x::/f:", false),
+            entry(b":old:E::x::/o:", true),
+        ];
+        let table = |enabled| Table::Mounted { entries: entries.clone(), unsupported: Vec::new(), enabled };
+        let may_precede = |hides_order, enabled| {
+            let machine = MachineFacts { hides_order, ..MachineFacts::with_all_loaders("x86_64", table(enabled)) };
+            let reports = compare_entries(&machine, b"a.x", b"");
+            reports.into_iter().filter(|report| report.may_precede).map(|report| report.name).collect::<Vec<_>>()
+        };
+        assert_eq!(may_precede(true, true), ["old"]);
+        assert!(may_precede(false, true).is_empty() && may_precede(true, false).is_empty());
     }
 }

@@ -123,7 +123,7 @@ impl<'a> ExecveWalk<'a> {
             processors: file_kind::processors_of(file),
             elf: elf::describe_elf(file, self.lookup),
             script: line.as_ref().and_then(|line| line.as_ref().ok()).cloned(),
-            entries: entries::compare_entries(&self.machine.table, path, &file.head),
+            entries: entries::compare_entries(self.machine, path, &file.head),
             taken_by: Handler::Unhandled,
             interpreter: None,
         };

@@ -29,6 +29,7 @@ use crate::sanitize::AsText as _;
 
 /// The facts about a machine that an explanation needs.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct MachineFacts {
     /// The name of the machine, as `uname -m` prints it.
     pub name: String,
@@ -40,6 +41,8 @@ pub struct MachineFacts {
     pub in_user_namespace: bool,
     /// Directories in which QEMU looks for loaders before it uses the root directory.
     pub prefixes: Vec<String>,
+    /// Whether the kernel may try entries in another order than it lists them: see [`EntryReport::may_precede`].
+    pub hides_order: bool,
     /// The way in which commands for this machine are written.
     pub shell: Shell,
     /// Whether the table is mounted read-only.
@@ -60,6 +63,7 @@ impl MachineFacts {
         let prefixes = host::env::var("QEMU_LD_PREFIX").map_or_else(default_prefixes, |prefix| vec![prefix]);
         let in_user_namespace = host::namespaces::is_in_user_namespace();
         Ok(Self {
+            hides_order: host.is_live() && host.exists(Path::new(table::INTERPRETER_LIMIT)),
             shell: Shell::for_host(host),
             is_table_read_only: table::is_read_only(host, &table),
             harmful_entries: harm::find_harmful_entries(&table, &name),
@@ -93,6 +97,7 @@ impl MachineFacts {
             table,
             in_user_namespace: false,
             prefixes: Vec::new(),
+            hides_order: false,
             shell: Shell::default(),
             is_table_read_only: false,
             harmful_entries: BTreeMap::new(),
