@@ -215,7 +215,9 @@ fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
     let mut systems: Vec<&'static Arch> = Vec::new();
     for name in names {
         let arch = Arch::find(name).map_err(|error| match EmulatedSystem::of_rule(name) {
-            Some(_) => Error::Usage(format!("{name} is a rule without QEMU; register, unregister and apply know it")),
+            Some(_) => {
+                Error::Usage(format!("{name} is a rule without QEMU; register, unregister, test and apply know it"))
+            }
             None => error.into(),
         })?;
         if !systems.iter().any(|known| known.target == arch.target) {
@@ -223,6 +225,12 @@ fn named_systems(names: &[String]) -> Result<(Vec<&'static Arch>, bool)> {
         }
     }
     Ok((systems, false))
+}
+
+/// Finds the first of the names that is a system without QEMU, which has the name of its rule.
+fn find_rule(names: &[String]) -> Option<(&String, EmulatedSystem)> {
+    let mut rules = names.iter().filter(|name| Arch::find(name).is_err());
+    rules.find_map(|name| Some((name, EmulatedSystem::of_rule(name)?)))
 }
 
 /// Fails unless this process may change the machine: only root may. A tree below `--root` may belong to any user.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 
-use super::named_systems;
+use super::{find_rule, named_systems};
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::table;
@@ -68,6 +68,13 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
 
 fn requested_systems(args: &cli::RunArgs, machine: &str, table: &Table) -> Result<Vec<&'static Arch>> {
     let names = if args.all { &["all".to_owned()][..] } else { &args.systems };
+    if let Some((name, _)) = find_rule(names) {
+        let register = command::tool_as_root(format_args!("register {name}"));
+        return Err(Error::Usage(format!(
+            "{name} is a rule without QEMU, and run brings QEMU alone; the rules of the machine are in force in it, too: \
+             {register}"
+        )));
+    }
     let (archs, all) = named_systems(names)?;
     let native = native::find_native(&archs, machine, table);
     if let (false, Some((target, NativeSupport::Runs))) = (all, native.iter().next()) {

@@ -1,7 +1,8 @@
 //! The commands `enable` and `disable`: turn registered systems on and off.
 
-use super::{acquire_lock, check_permission, finish, named_systems, print_dry_run, print_notes};
+use super::{acquire_lock, check_permission, find_rule, finish, named_systems, print_dry_run, print_notes};
 use crate::binfmt::container::Container;
+use crate::binfmt::shell::Shell;
 use crate::cli;
 use crate::cli::commands::register::check_nix_config;
 use crate::error::{Error, ExitCode, Result};
@@ -23,6 +24,15 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<ExitCode> {
     refuse_in_container(container)?;
+    if let Some((name, _)) = find_rule(&args.systems) {
+        let shell = Shell::for_host(host);
+        let (word, command) = if enable {
+            ("on", shell.tool_command(format_args!("register {name}")))
+        } else {
+            ("off", shell.tool_command(format_args!("unregister {name}")))
+        };
+        return Err(Error::Usage(format!("{name} is a rule without QEMU; to turn it {word}, run: {command}")));
+    }
     let (systems, all) = named_systems(&args.systems)?;
     let request = SwitchRequest { systems, all, enable };
     if args.change.dry_run {

@@ -2,7 +2,7 @@
 
 use binfmt_magic::Arch;
 
-use super::{named_systems, nix_proof};
+use super::{check_permission, find_rule, named_systems, nix_proof};
 use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::table::Table;
@@ -11,18 +11,31 @@ use crate::diagnose::verify;
 use crate::diagnose::verify::{ProofResult, SystemVerification, VerifyReport};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::Host;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
-    let (requested, all) = named_systems(&args.systems)?;
+    let is_rule = |name: &&String| find_rule(std::slice::from_ref(*name)).is_some();
+    let (rules, names): (Vec<_>, Vec<_>) = args.systems.iter().partition(is_rule);
+    let names: Vec<_> = names.into_iter().cloned().collect();
+    let (requested, all) = named_systems(&names)?;
+    if !rules.is_empty() {
+        check_permission(host, None)?;
+        if args.nix {
+            let what = "--nix tests only systems that QEMU runs";
+            return Err(Error::Usage(what.into()));
+        }
+    }
     let facts = Facts::gather(host, &[], None)?;
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("test needs a running kernel, and a tree below --root has no kernel".into()));
     }
     let systems = select_foreign(&facts, requested, all)?;
     let builds = if args.nix { Some(nix_proof::test_by_building(host, ui, &systems)?) } else { None };
-    let report = verify::verify_systems(host, &facts, &systems, builds.as_ref());
+    let mut report = verify::verify_systems(host, &facts, &systems, builds.as_ref());
+    let rules = rules.into_iter().filter_map(|name| EmulatedSystem::of_rule(name));
+    report.add_rules(rules.map(|system| verify::rule::verify_rule(&facts, system)).collect());
     if ui.is_json() {
         ui.print_json(&report);
     } else {

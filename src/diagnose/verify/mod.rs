@@ -5,6 +5,7 @@
 
 pub mod cause;
 pub mod nix_build;
+pub mod rule;
 
 use std::fmt;
 
@@ -116,9 +117,19 @@ pub fn verify_systems(
     nix_builds: Option<&NixBuilds>,
 ) -> VerifyReport {
     let systems: Vec<_> = systems.iter().map(|arch| verify_system(host, facts, arch, nix_builds)).collect();
-    let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
     let outdated_daemon = facts.receipt.running_outdated_daemon().cloned();
-    VerifyReport { version: 1, proven: !systems.is_empty() && systems.iter().all(all), systems, outdated_daemon }
+    let mut report = VerifyReport { version: 1, proven: false, systems, outdated_daemon };
+    report.add_rules(Vec::new());
+    report
+}
+
+impl VerifyReport {
+    /// Adds the checks of rules.
+    pub fn add_rules(&mut self, rules: Vec<SystemVerification>) {
+        self.systems.extend(rules);
+        let all = |system: &SystemVerification| system.proofs.iter().all(|proof| proof.result == ProofResult::Proven);
+        self.proven = !self.systems.is_empty() && self.systems.iter().all(all);
+    }
 }
 
 fn verify_system(

@@ -13,7 +13,7 @@ pub mod prior_proof;
 pub mod rollback;
 pub mod verify;
 
-pub use verify::{EXEC_IN_CHROOT, restore_entry};
+pub use verify::{EXEC_IN_CHROOT, restore_entry, verify_again};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host, INTERNAL, StoppedChild};
 use crate::paths;
 use crate::qemu::binary;
-use crate::register::apply::emulator::FileVersion;
+use crate::register::apply::emulator::{FileVersion, InstalledEmulator};
 use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule;
 use crate::register::subject::Subject;
@@ -45,6 +45,12 @@ pub(super) fn verify_rule(name: &str, rule: &Rule) -> Result<Option<EmulatedSyst
     verify_native(rule)?;
     let system = EmulatedSystem::of_rule(name);
     system.map_or(Ok(()), |system| verify_other(system, rule)).map(|()| system)
+}
+
+/// Runs the probe of a system through the entry of its rule, if only root can change the interpreter.
+pub fn verify_again(system: EmulatedSystem, rule: &Rule) -> Result<()> {
+    InstalledEmulator::open(&own_rule::interpreter_path(rule))?;
+    verify_other(system, rule)
 }
 
 /// Starts a program of this machine, which no rule may take.

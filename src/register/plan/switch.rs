@@ -12,6 +12,7 @@ use crate::binfmt::table::{Table, entry_name, is_same_rule};
 use crate::error::{Error, Result};
 use crate::nix::ConfState;
 use crate::paths;
+use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::register::plan::nix;
 use crate::register::plan::step_groups::StepGroups;
@@ -45,7 +46,12 @@ pub fn plan_switch(request: &SwitchRequest, facts: &Facts) -> Result<Plan> {
 }
 
 pub(super) fn unregistered_error(facts: &Facts, arch: &Arch) -> Error {
+    let run_by = |name: &&String| matches!(EmulatedSystem::of_rule(name), Some(EmulatedSystem::Linux(_, other)) if other.target == arch.target);
     let (what, hint) = match facts.in_memory_entry(arch) {
+        None if let Some(rule) = facts.receipt.rules.keys().find(run_by) => (
+            format!("{} is not registered with QEMU: the rule {rule} runs its programs", arch.target),
+            format!("to turn that off, run: {}", facts.shell.tool_command(format_args!("unregister {rule}"))),
+        ),
         Some(_) => (
             format!("{} is registered in memory, and nothing on disk could remember a change", arch.target),
             format!("to remove it, run: {}", facts.shell.tool_command(format_args!("unregister {}", arch.target))),

@@ -8,8 +8,10 @@ use binfmt_magic::OtherSystem;
 use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
+use crate::binfmt::userns::usual_proc;
 use crate::diagnose::situations::commands::paste;
 use crate::support::emulators::outside;
+use crate::support::output::{Done, tool};
 use crate::support::table::probe;
 use crate::support::tree::{NIX_CONF, OWN_CONF};
 use crate::support::{LiarBehavior, Tree, liar, qemu, skip};
@@ -164,7 +166,7 @@ fn what_cannot_be_an_emulator_is_refused_and_nothing_changes() {
     refuse(&tree, &["wasm32-wasi", "--in-memory"], 2, "QEMU does not run this system");
     refuse(&tree, &["--rule", ":wasm32-wasi:E::x::/usr/bin/x:"], 1, "its name belongs to the system wasm32-wasi");
     refuse(&tree, &["--test", "/bin/sh"], 2, "SYSTEM");
-    tree.run(&["enable", "wasm32-wasi"]).exits(2).says("wasm32-wasi is a rule without QEMU");
+    tree.run(&["upgrade", "wasm32-wasi"]).exits(2).says("wasm32-wasi is a rule without QEMU");
     let answer = |text: &str| liar(text, LiarBehavior::DoNothing);
     let bad = [
         ("wasmtime", answer("hello"), "/usr/bin/wasmtime does not answer --version as such an emulator: \"hello\""),
@@ -292,5 +294,62 @@ fn another_emulator_of_linux_that_cannot_be_used_is_refused() {
     ] {
         tree.run(&[&["register"], args].concat()).exits(code).says(why);
         before.is_restored_in(&tree);
+    }
+}
+
+/// What other commands do with such a system, or what is to be typed instead.
+#[sandboxed]
+fn commands_for_systems_of_qemu_know_other_systems() {
+    let script = |end: &str| format!("#!/bin/sh\n[ \"$1\" != --version ] || {{ echo wasmtime 1; exit; }}\n{end}\n");
+    let tree = with_script();
+    let fresh = tree.snapshot();
+    let test = |code| tree.run(&["test", "wasm32-wasi"]).exits(code);
+    let repair = |done: Done| done.out.lines().find_map(|line| line.split_once("repair: ")).unwrap().1.to_owned();
+    let missing = test(3).prints("FAILED   started directly: no entry takes its programs");
+    drop(paste(&repair(missing)).exits(0).prints("wasm32-wasi: registered, tested"));
+    test(0).prints("wasm32-wasi: wasm32-wasi, flags none, by binfmt-nix").prints("proven   a program ran");
+    let json = tree.run(&["test", "wasm32-wasi", "--json"]).exits(0).json();
+    assert_eq!((&json["proven"], &json["systems"][0]["system"]), (&json!(true), &json!("wasm32-wasi")));
+    tree.run(&["test", "wasm32-wasi", "aarch64"]).exits(3).prints("aarch64: no entry").prints("proven   a program ran");
+    tree.run(&["test", "wasm32-wasi", "--nix"]).exits(2).says("--nix");
+    // Another tool's entry may have an interpreter of another user.
+    tree.enter(":theirs:M::\\x00asm::/bin/true:");
+    test(3).prints("FAILED   started directly: the entry theirs takes its programs, and only that of a rule is run");
+    tree.write_kernel("theirs", "-1");
+    tree.write("usr/bin/wasmtime", script("exit 3"));
+    let broken = repair(test(3).prints("FAILED   started directly: the probe ended with exit status: 3"));
+    tree.write("usr/bin/wasmtime", script("exit 41"));
+    let command = |done: Done| done.err.lines().find_map(|line| line.split_once(", run: ")).unwrap().1.to_owned();
+    let off = tree.run(&["disable", "wasm32-wasi"]).exits(2).says("wasm32-wasi is a rule without QEMU; to turn it off");
+    assert_eq!(command(off), broken);
+    drop(paste(&broken).exits(0).prints("wasm32-wasi: unregistered"));
+    assert!(tree.entries().is_empty() && tree.snapshot().is_like(&fresh));
+    let on = tree.run(&["enable", "wasm32-wasi"]).exits(2).says("wasm32-wasi is a rule without QEMU; to turn it on");
+    drop(paste(&command(on)).exits(0).prints("wasm32-wasi: registered, tested"));
+    let run = Done::from(tool(&["run", "-s", "wasm32-wasi", "--", "/bin/true"]).output().unwrap()).exits(2);
+    drop(run.says("run brings QEMU alone").says("register wasm32-wasi"));
+    // As the message says.
+    usual_proc();
+    mount(None::<&str>, "/proc/sys/fs/binfmt_misc", Some("binfmt_misc"), MsFlags::empty(), None::<&str>).unwrap();
+    let qemu = qemu("aarch64");
+    let args = ["run", "-s", "aarch64", "--qemu", qemu.to_str().unwrap(), "--"];
+    let module = sample("a.wasm", "wasm32-wasi");
+    drop(Done::from(tool(&args).arg(module).output().unwrap()).exits(OtherSystem::PROBE_STATUS));
+    tree.unregister("all").exits(0);
+    assert!(tree.snapshot().is_like(&fresh));
+}
+
+#[sandboxed]
+fn a_system_that_a_rule_runs_is_turned_off_by_the_rule() {
+    let tree = with_box64(&format!("exec {} \"$@\"", qemu("riscv64").display()));
+    tree.run(&["register", "riscv64", "--emulator", "/usr/bin/box64"]).exits(0);
+    tree.run(&["test", "box64-riscv64"]).exits(0).prints("proven   a program ran");
+    for command in ["disable", "enable", "upgrade"] {
+        let refused = tree.run(&[command, "riscv64"]).exits(3);
+        let refused = refused.says("riscv64 is not registered with QEMU: the rule box64-riscv64 runs its programs");
+        if command == "upgrade" {
+            let line = refused.err.lines().find_map(|line| line.split_once(", run: ")).unwrap().1;
+            drop(paste(line).exits(0).prints("box64-riscv64: unregistered"));
+        }
     }
 }
