@@ -59,6 +59,16 @@ impl TempName {
         placed
     }
 
+    /// Exchanges two files of a directory where the kernel cannot do it by one change. `name` has one of them at every
+    /// instant. If a change fails, it has its own again.
+    pub(super) fn exchange(dirs: [Dir; 2], name: &OsStr, other: &OsStr) -> io::Result<()> {
+        let [dir, other_dir] = dirs;
+        let mut first = Self::link_file(dir, name)?;
+        let mut second = Self::link_file(other_dir, other)?;
+        let exchanged = second.rename_to(name).and_then(|()| first.rename_to(other));
+        exchanged.inspect_err(|_| drop(first.rename_to(name)))
+    }
+
     /// Path of the temporary name, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path_of(&self.name)

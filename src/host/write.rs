@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
 use xattr::FileExt as _;
 
 use super::dir_fd::Dir;
@@ -34,7 +35,15 @@ impl Host {
     /// Exchanges the file at `path` with the file of another name in the same directory.
     pub fn exchange_files(&self, path: &Path, other: &Path) -> Result<()> {
         let (dir, name) = self.open_parent_checked(path)?;
-        let exchanged = dir.exchange(name, other.file_name().unwrap_or_default());
+        let (other_dir, other) = self.open_parent_checked(other)?;
+        // Few file systems cannot do it: those of FUSE whose server does not know it (`fuse_rename2`), NFS, ext2.
+        let cannot = |e: &io::Error| {
+            [Errno::EINVAL, Errno::ENOSYS].map(|errno| errno as i32).contains(&e.raw_os_error().unwrap_or_default())
+        };
+        let exchanged = match dir.exchange(name, other) {
+            Err(e) if cannot(&e) => TempName::exchange([dir, other_dir], name, other),
+            done => done,
+        };
         exchanged.map_err(|e| Error::io("exchange", &self.real_path(path), e))
     }
 

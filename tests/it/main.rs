@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         [INTERNAL, version_query::VERSION_COMMAND, parent] => become_program(parent),
         [rights::ROLE, how, place] => rights::child(how, place),
         [old_kernel::ROLE, words @ ..] => old_kernel::child(words),
+        [old_kernel::WITHOUT_EXCHANGE, program, words @ ..] => old_kernel::child_without_exchange(program, words),
         [download::environment::ROLE] => download::environment::child(),
         _ => support::harness::main(),
     }

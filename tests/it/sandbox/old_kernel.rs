@@ -7,7 +7,10 @@ use std::process::{Command, ExitCode, Output};
 use std::sync::Arc;
 
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
+};
 
 use crate::support::output::tool_path;
 use crate::support::server::{Manner, Server};
@@ -30,6 +33,20 @@ pub(crate) fn child(words: &[&str]) -> ExitCode {
     let filter = SeccompFilter::new(none, SeccompAction::Allow, absent, machine).unwrap();
     apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
     eprintln!("{}", Command::new(tool_path()).args(words).exec());
+    ExitCode::FAILURE
+}
+
+/// The role of a process that executes a program for which renameat2(2) exchanges no files, as on some file systems.
+pub(crate) const WITHOUT_EXCHANGE: &str = "without-exchange";
+
+pub(crate) fn child_without_exchange(program: &str, words: &[&str]) -> ExitCode {
+    let exchanges = SeccompCondition::new(4, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(2), 2).unwrap();
+    let rules: BTreeMap<_, _> = [(libc::SYS_renameat2, vec![SeccompRule::new(vec![exchanges]).unwrap()])].into();
+    let machine = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+    let invalid = SeccompAction::Errno(libc::EINVAL.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, invalid, machine).unwrap();
+    apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    eprintln!("{}", Command::new(program).args(words).exec());
     ExitCode::FAILURE
 }
 

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use crate::sandbox::old_kernel;
 use crate::support::output::{Done, TOOL_WITH_FAILPOINTS};
 use crate::support::runs::{Emulators, Run};
 use crate::support::{Tree, is_full};
@@ -63,7 +64,12 @@ pub(crate) fn sample<T, K: Eq + Hash>(faults: Vec<T>, kind: impl Fn(&T) -> K) ->
 
 /// Returns every change of a successful run, in its order. The first one has number 1.
 pub(crate) fn changes(tree: &Tree, run: Run) -> Vec<Change> {
-    let done = Done::from(start(tree, run, "list", 0).wait_with_output().unwrap()).exits(0);
+    list(start(tree, run, "list", 0))
+}
+
+/// Reads every change of a run that was started with the action `list`.
+pub(crate) fn list(child: Child) -> Vec<Change> {
+    let done = Done::from(child.wait_with_output().unwrap()).exits(0);
     let changes: Vec<_> = done.err.lines().filter_map(Change::parse).collect();
     let is_counted = changes.iter().enumerate().all(|(index, change)| change.number == index + 1);
     assert!(is_counted && changes.len() > 7, "is the tool built with the feature failpoints? {changes:?}");
@@ -77,7 +83,12 @@ pub(crate) fn run(tree: &Tree, run: Run, fault: Fault, number: usize) -> (Option
         Fault::Torn => "torn",
         Fault::Fails(error) => error,
     };
-    let done = Done::from(start(tree, run, action, number).wait_with_output().unwrap()).omits("panicked");
+    read(start(tree, run, action, number), number)
+}
+
+/// Waits for the end of a run, and reads the change at which the fault was injected.
+pub(crate) fn read(child: Child, number: usize) -> (Option<Change>, Done) {
+    let done = Done::from(child.wait_with_output().unwrap()).omits("panicked");
     let change = done.err.lines().find_map(Change::parse);
     assert!(change.iter().all(|change| change.number == number));
     if change.is_none() {
@@ -94,7 +105,17 @@ pub(crate) fn start(tree: &Tree, run: Run, action: &str, number: usize) -> Child
 
 /// Starts the tool with these arguments in the same way.
 pub(crate) fn start_with(tree: &Tree, args: &[&str], action: &str, number: usize) -> Child {
-    let mut command = Command::new(TOOL_WITH_FAILPOINTS);
+    start_by(Command::new(TOOL_WITH_FAILPOINTS), tree, args, action, number)
+}
+
+/// Starts the tool in the same way, but where no file system can exchange two files.
+pub(crate) fn start_without_exchange(tree: &Tree, args: &[&str], action: &str, number: usize) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([old_kernel::WITHOUT_EXCHANGE, TOOL_WITH_FAILPOINTS]);
+    start_by(command, tree, args, action, number)
+}
+
+fn start_by(mut command: Command, tree: &Tree, args: &[&str], action: &str, number: usize) -> Child {
     command.arg("--root").arg(tree.path("")).args(args);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("BINFMT_NIX_FAILPOINT", format!("{action}@{number}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
