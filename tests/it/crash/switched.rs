@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::emulators::outside;
 use crate::support::fault::{self, Change, Fault};
-use crate::support::runs::{Emulators, Run, discard_tree, tree_after};
+use crate::support::runs::{Emulators, Run, complete_all, discard_tree, tree_after};
 use crate::support::{Tree, fault_table};
 
 #[sandboxed]
@@ -100,4 +100,54 @@ fn a_killed_replacement_of_a_rule_is_recovered() {
     }
     let what = "`register --rule` that replaces a rule, killed at each change";
     fault_table::sampled(what, tried.len(), all);
+}
+
+/// Linux 7.3 registers each entry off, and it is turned on by a second write (flag D). A kill between both leaves an entry
+/// that is off, which the receipt has as one that was begun.
+#[sandboxed]
+fn an_entry_that_was_not_turned_on_is_completed_or_removed() {
+    use Run::{Register, RegisterRule, ReplaceRule, Upgrade};
+    let cases: [(&[Run], Run); 4] =
+        [(&[], Register), (&[Register], Upgrade), (&[], RegisterRule), (&[RegisterRule], ReplaceRule)];
+    let file = outside("a.greet", b"text");
+    for (prepare, run) in cases {
+        let is_rule = matches!(run, RegisterRule | ReplaceRule);
+        let machine = || {
+            let tree = Tree::new().with_interpreter();
+            let fresh = tree.snapshot();
+            complete_all(prepare, Emulators::Small, &tree);
+            (tree, fresh)
+        };
+        let (tree, _) = machine();
+        let changes = fault::changes(&tree, run);
+        discard_tree(tree);
+        let registers = |change: &Change| change.path.ends_with("/register");
+        let pairs = changes.windows(2).filter(|pair| registers(&pair[0]) && !registers(&pair[1]));
+        let after: Vec<usize> = pairs.map(|pair| pair[1].number).collect();
+        assert_eq!(after.len(), if prepare.is_empty() { 1 } else { 2 }, "{run:?}: {changes:?}");
+        for number in after {
+            for completes in [true, false] {
+                let (tree, fresh) = machine();
+                drop(fault::run(&tree, run, Fault::Kill, number));
+                tree.write_kernel(&tree.entries()[0], "0");
+                let runs = || {
+                    if is_rule { Command::new(&file).status().is_ok() } else { tree.runs_somehow("aarch64") }
+                };
+                // Another entry runs the programs, if they ran before.
+                assert_eq!(runs(), !prepare.is_empty(), "{run:?} {number}");
+                assert_eq!(tree.configured_but_not_running(), [""; 0], "{run:?} {number}");
+                let reported = tree.status();
+                let is_silent = reported["unfinished"] == false && tree.run(&["doctor"]).code == Some(0);
+                assert!(!is_silent, "{run:?} {number}: {reported:#}");
+                if completes {
+                    run.complete(Emulators::Small, &tree);
+                    assert!(runs() && tree.entries().len() == 1, "{run:?} {number}");
+                    assert_eq!(tree.status()["unfinished"], false, "{run:?} {number}");
+                }
+                drop(tree.run(&["unregister", "all"]).exits(0).omits("warning:"));
+                assert_eq!(fresh.unrestored_in(&tree), "", "{run:?} {number}");
+                discard_tree(tree);
+            }
+        }
+    }
 }
