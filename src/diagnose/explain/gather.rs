@@ -41,7 +41,7 @@ pub struct MachineFacts {
     pub in_user_namespace: bool,
     /// Directories in which QEMU looks for loaders before it uses the root directory.
     pub prefixes: Vec<String>,
-    /// Whether the kernel may try entries in another order than it lists them: see [`EntryReport::may_precede`].
+    /// Whether the kernel may try entries in another order than it lists them: see [`super::EntryReport::may_precede`].
     pub hides_order: bool,
     /// The way in which commands for this machine are written.
     pub shell: Shell,
