@@ -93,7 +93,7 @@ pub enum Worker {
         /// The root directory of the second stage
         #[arg(default_value = "/")]
         dir: PathBuf,
-        },
+    },
     /// Prove a rule in a table of its own
     #[command(name = apply::prior_proof::PROVE_RULE)]
     ProveRule {
