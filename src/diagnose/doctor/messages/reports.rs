@@ -230,7 +230,7 @@ fn every_report_has_a_source_and_no_personal_details() {
     let is_report = |record: &&Record| ["/issues/", "/pull/"].iter().any(|part| record.source.contains(part));
     let is_verbatim = |record: &&Record| !["#here", "#adapted"].iter().any(|end| record.source.ends_with(end));
     let verbatim = records.iter().filter(is_report).filter(is_verbatim).count();
-    assert!(verbatim >= 60, "{verbatim} texts as they were reported");
+    assert!(verbatim >= 60, "only {verbatim} are as they were reported");
     for record in &records {
         let has_source =
             ["https://", "recorded ", "recorded,", "not a message"].iter().any(|s| record.source.starts_with(s));
