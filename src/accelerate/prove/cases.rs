@@ -247,7 +247,7 @@ impl<'a> Bench<'a> {
             let whole = format!("-O2 {stem}.o -o {stem}.s");
             let parts = format!("-O2 -fwpa -fltrans-output-list={stem}.list {stem}.o -o {stem}");
             for options in [whole, parts] {
-                let mut words: Vec<String> = split("-quiet -dumpbase x").collect();
+                let mut words: Vec<String> = split("-quiet -dumpbase x -frandom-seed=x").collect();
                 words.extend(split(machine.compiler).chain(split(&options)));
                 self.compare(number, dir, &input, &words, b"");
             }
