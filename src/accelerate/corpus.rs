@@ -11,6 +11,7 @@ use crate::sha256::Sha256;
 /// Sources, each after a line with its name.
 const SOURCES: &str = include_str!("corpus/sources.txt");
 /// Commands, one in a line: steps with ` ; ` between them, each with an input after ` < `. `\x20` is a space in a word.
+/// No command records a time of a file: each run makes its own files.
 const FILTERS: &str = include_str!("corpus/filters.txt");
 
 /// A source text.
