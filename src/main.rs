@@ -9,6 +9,11 @@ use binfmt_nix::sanitize::command::{self, CommandStyle};
 use binfmt_nix::sanitize::{escape_line, text_of};
 use binfmt_nix::ui::Ui;
 
+/// See Cargo.toml.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     host::signals::survive_file_size_limit();
     let words: Vec<String> = std::env::args_os().skip(1).map(text_of).collect();

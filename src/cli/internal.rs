@@ -7,7 +7,7 @@ use crate::qemu::version_query;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::accelerate::prove;
 use crate::binfmt::probe::isolated;
@@ -15,6 +15,14 @@ use crate::binfmt::{probe, userns};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::register::apply;
+
+/// The command line of a worker from the word `internal` on.
+#[derive(Debug, Parser)]
+pub struct WorkerLine {
+    /// The arguments
+    #[command(flatten)]
+    pub internal: Internal,
+}
 
 /// Arguments of the hidden `internal`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ pub mod json;
 pub mod source_args;
 
 pub use args::*;
-pub use internal::{Internal, Worker};
+pub use internal::{Internal, Worker, WorkerLine};
 pub use source_args::{SourceArgs, SourceKind};
 
 use std::iter;
@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
+use crate::host::INTERNAL;
 use crate::sanitize::escape_line;
 
 /// Run programs and Nix builds of other architectures on any Linux
@@ -66,6 +67,12 @@ impl Cli {
     /// clap prints arguments as they are, whole or in part, and they may be names of files that another user chose. So
     /// the error is that of a command line whose words are escaped.
     pub fn parse_words(words: &[String]) -> Result<Self, clap::Error> {
+        // To describe all other arguments would take most of the time of a worker's start.
+        if words.first().is_some_and(|word| word == INTERNAL)
+            && let Ok(line) = WorkerLine::try_parse_from(std::env::args_os().skip(1))
+        {
+            return Ok(Self { root: "/".into(), json: false, command: Command::Internal(line.internal) });
+        }
         Self::try_parse().map_err(|error| {
             let escaped = words.iter().map(|word| escape_line(word));
             let again = Self::try_parse_from(iter::once("binfmt-nix".to_owned()).chain(escaped)).err();

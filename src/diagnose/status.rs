@@ -323,7 +323,7 @@ fn is_recorded_emulator(facts: &Facts, system: &System, entry: Option<&Entry>) -
     entry.is_some_and(|entry| facts.real_path(&system.interpreter) == running_binary::interpreter_path(entry))
 }
 
-/// What `status --check --json` prints: one system, as fast as possible. Neither Nix nor any file is read.
+/// What `status --check --json` prints: one system, as fast as possible. Nothing is read about Nix and about the next boot.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckReport {
@@ -337,15 +337,14 @@ pub struct CheckReport {
     pub detail: Option<String>,
 }
 
-/// Examines one system.
-pub fn check_system(facts: &Facts, arch: &'static Arch) -> CheckReport {
+/// Examines one system, whose probe was tried.
+pub fn check_system(facts: &Facts, arch: &'static Arch, trial: &Trial) -> CheckReport {
     let context = verify::build_context(facts, arch);
-    let trial = Trial::run(arch);
     let is_stale = match (context.entry, trial.program()) {
         (Some(entry), Some(running)) => running_binary::is_replaced(entry, context.start.as_ref(), running),
         _ => false,
     };
-    let state = SystemState::of_trial(&context, &trial);
+    let state = SystemState::of_trial(&context, trial);
     let stale = is_stale.then(|| "by another file than the one at its path now; status shows both".to_owned());
     // The host of a container may have the entry.
     let missing = context.entry.is_none() && state.state == Health::Broken;

@@ -32,11 +32,20 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Does `other` in another thread while this one does `own`. Where no other thread can be started, this one does both.
+pub fn both<R: Send, S>(other: impl Fn() -> R + Sync, own: impl FnOnce() -> S) -> (R, S) {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, &other).ok();
+        let result = own();
+        (thread.map_or_else(&other, |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))), result)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::map;
+    use super::{both, map};
 
     #[test]
     fn every_item_is_worked_on_once_and_results_keep_their_order() {
@@ -48,6 +57,14 @@ mod tests {
         assert_eq!(doubled, (0..1000).map(|number| number * 2).collect::<Vec<_>>());
         assert_eq!(calls.into_inner(), 1000);
         assert!(map(Vec::<u8>::new(), |number| number).is_empty());
+    }
+
+    #[test]
+    fn both_results_are_returned() {
+        let calls = AtomicUsize::new(0);
+        let call = || calls.fetch_add(1, Ordering::Relaxed) < 2;
+        assert_eq!(both(call, call), (true, true));
+        assert_eq!(calls.into_inner(), 2);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::memfd::{create_scratch, read_from_start};
 
@@ -16,6 +18,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time that a cancelled program may take to end.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
+
+/// Longest time between two checks whether to go on.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 /// Result of a program that has ended.
 #[derive(Debug)]
@@ -88,7 +93,7 @@ pub(super) fn run_until(
     let Some(status) = wait_while(&mut child, later(timeout), &|| !is_cancelled())? else {
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         // It fails if the child has ended.
-        let _: nix::Result<()> = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _: nix::Result<()> = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM);
         // A child that has to be killed was interrupted, too.
         drop(wait_for_exit(&mut child, later(GRACE_PERIOD)));
         return Err(io::ErrorKind::Interrupted.into());
@@ -118,7 +123,9 @@ pub(super) fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<
 
 /// Waits until the child exits; kills it at the deadline. Returns `None` when `goes_on` is false, and the child runs on.
 fn wait_while(child: &mut Child, deadline: Instant, goes_on: &dyn Fn() -> bool) -> io::Result<Option<ExitStatus>> {
-    let mut pause = Duration::from_micros(200);
+    // Before Linux 5.3, and where a filter forbids the call.
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
+    let mut pause = if pidfd.is_some() { MAX_PAUSE } else { Duration::from_micros(200) };
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
@@ -131,8 +138,20 @@ fn wait_while(child: &mut Child, deadline: Instant, goes_on: &dyn Fn() -> bool) 
             child.wait()?;
             return Err(io::ErrorKind::TimedOut.into());
         }
-        std::thread::sleep(pause);
-        pause = pause.saturating_mul(2).min(Duration::from_millis(20));
+        pause_until_exit(pidfd.as_ref(), pause);
+        pause = pause.saturating_mul(2).min(MAX_PAUSE);
+    }
+}
+
+/// Waits for the end of the process, which makes its descriptor readable (pidfd_open(2)). Without one, this is only a pause.
+fn pause_until_exit(pidfd: Option<&OwnedFd>, pause: Duration) {
+    match pidfd {
+        Some(pidfd) => {
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+            // A signal ends the pause early, too: the caller checks everything again.
+            let _: nix::Result<i32> = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout);
+        }
+        None => std::thread::sleep(pause),
     }
 }
 

@@ -55,6 +55,8 @@ impl StoppedChild {
         start: impl FnOnce(&mut Command) -> io::Result<Child>,
     ) -> io::Result<Self> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        // The smallest size; any other works too.
+        let _: nix::Result<i32> = fcntl(&write, FcntlArg::F_SETPIPE_SZ(4096));
         let filler_size = fill_pipe(&write)?;
         let stderr = create_scratch()?;
         command.stdout(write).stderr(stderr.try_clone()?);

@@ -36,6 +36,13 @@ pub struct Nix {
     pub answer: Option<NixConfig>,
 }
 
+impl Nix {
+    /// The facts of a machine on which nothing was read about Nix.
+    pub fn unread() -> Self {
+        Self { trace: None, conf: PathBuf::from(NIX_CONFS[0]), state: ConfState::Absent, answer: None }
+    }
+}
+
 /// Whether this tool may change nix.conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfState {

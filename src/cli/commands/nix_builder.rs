@@ -11,6 +11,7 @@ use crate::binfmt::native::NativeSupport;
 use crate::cli::json::NixMachines;
 use crate::diagnose::status;
 use crate::diagnose::status::Health;
+use crate::diagnose::trial::Trial;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
 use crate::nix::conf;
@@ -174,7 +175,7 @@ impl BuilderContext<'_> {
     }
 
     fn warn_if_unready(&self, arch: &'static Arch) {
-        let state = status::check_system(self.facts, arch).state;
+        let state = status::check_system(self.facts, arch, &Trial::run(arch)).state;
         if state != Health::Works {
             self.ui.print_note(&format!("{} is not registered on this host yet ({state})", arch.target));
         }

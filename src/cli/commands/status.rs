@@ -13,8 +13,9 @@ use crate::cli;
 use crate::diagnose::other_entries::OtherEntry;
 use crate::diagnose::status;
 use crate::diagnose::status::{Health, RuleState, RuleStatus, StatusReport, SystemStatus};
+use crate::diagnose::trial::Trial;
 use crate::error::{Error, ExitCode, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::nix::{config_show, env};
 use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
@@ -52,11 +53,12 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
 /// Checks one system for scripts and health checks: prints one line and returns an exit status.
 fn print_check(name: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
     let arch = Arch::find(name)?;
-    let facts = Facts::gather(host, &[], None)?;
+    let (trial, facts) = host::parallel::both(|| Trial::run(arch), || Facts::gather_running(host));
+    let facts = facts?;
     if let Some(NativeSupport::Runs) = native::find_native(&[arch], &facts.machine, &facts.table).get(arch.target) {
         return Err(Error::Native { system: arch.target.to_owned(), machine: facts.machine });
     }
-    let checked = status::check_system(&facts, arch);
+    let checked = status::check_system(&facts, arch, &trial);
     if ui.is_json() {
         ui.print_json(&checked);
     } else {

@@ -115,47 +115,14 @@ impl Facts {
     /// Reads everything that concerns `systems`. With a source, also searches for the emulators that the source may
     /// provide.
     pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
-        let (machine, kernel) = kernel_release();
-        let table = table::read_table(host)?;
-        let mut receipt = match Receipt::load(host)? {
-            Some(receipt) => receipt,
-            // Entries of the machine name the machine's files, which are not the files of this container.
-            None if container::is_app_container(host) => Receipt::default(),
-            None => recover::rebuild_receipt(host, &table)?,
-        };
-        let (record_states, replaced_records) = receipt_state::reconcile(host, &mut receipt, &table)?;
+        let running = Self::gather_running(host)?;
         let mut facts = Self {
-            root: host.real_path(Path::new("/")),
-            files: BTreeMap::new(),
-            boot_files: BTreeMap::new(),
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
-            survives_boot: !host.is_live()
-                || !(host::namespaces::is_in_user_namespace() || container::is_app_container(host)),
-            hook: None,
             boot: boot::read_boot_rules(host)?,
             nix: nix::detect_nix(host)?,
-            native_systems: native::find_native(systems, &machine, &table),
-            stale_systems: BTreeSet::new(),
-            conflicts: BTreeMap::new(),
-            rules: BTreeMap::new(),
-            available: BTreeMap::new(),
-            supply: None,
-            notes: Vec::new(),
-            in_user_namespace: host::namespaces::is_in_user_namespace(),
-            shared_table: container::detect_shared_table(host),
-            selinux: Selinux::read(host),
-            run: RunTable::find(host),
-            shell: Shell::for_host(host),
-            is_table_read_only: table::is_read_only(host, &table),
-            harmful_entries: harm::find_harmful_entries(&table, &machine),
-            refuses_personality_32: host.is_live() && host::env::refuses_personality_32(),
-            machine,
-            kernel,
-            table,
-            receipt,
-            record_states,
-            replaced_records,
+            ..running
         };
+        facts.native_systems = native::find_native(systems, &facts.machine, &facts.table);
         // Only a registration writes a hook.
         if supply.is_some() && facts.survives_boot {
             facts.hook = HookInputs::gather(host, &facts.boot)?;
@@ -171,6 +138,53 @@ impl Facts {
             facts.search(host, systems, supply)?;
         }
         Ok(facts)
+    }
+
+    /// Reads what shows whether programs run now. Nothing is read about the next boot and about Nix, and a plan cannot be
+    /// made from these facts.
+    pub fn gather_running(host: &Host) -> Result<Self> {
+        let (machine, kernel) = kernel_release();
+        let table = table::read_table(host)?;
+        let mut receipt = match Receipt::load(host)? {
+            Some(receipt) => receipt,
+            // Entries of the machine name the machine's files, which are not the files of this container.
+            None if container::is_app_container(host) => Receipt::default(),
+            None => recover::rebuild_receipt(host, &table)?,
+        };
+        let (record_states, replaced_records) = receipt_state::reconcile(host, &mut receipt, &table)?;
+        Ok(Self {
+            root: host.real_path(Path::new("/")),
+            files: BTreeMap::new(),
+            boot_files: BTreeMap::new(),
+            missing_dirs: BTreeSet::new(),
+            survives_boot: !host.is_live()
+                || !(host::namespaces::is_in_user_namespace() || container::is_app_container(host)),
+            hook: None,
+            boot: Boot::default(),
+            nix: Nix::unread(),
+            native_systems: BTreeMap::new(),
+            stale_systems: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            available: BTreeMap::new(),
+            supply: None,
+            notes: Vec::new(),
+            in_user_namespace: host::namespaces::is_in_user_namespace(),
+            shared_table: container::detect_shared_table(host),
+            selinux: Selinux::read(host),
+            run: RunTable::find(host),
+            shell: Shell::for_host(host),
+            is_table_read_only: table::is_read_only(host, &table),
+            harmful_entries: harm::find_harmful_entries(&table, &machine),
+            // Only this architecture has processors that cannot run 32-bit programs.
+            refuses_personality_32: host.is_live() && machine == "aarch64" && host::env::refuses_personality_32(),
+            machine,
+            kernel,
+            table,
+            receipt,
+            record_states,
+            replaced_records,
+        })
     }
 
     /// Returns the records with their current states, oldest first.
