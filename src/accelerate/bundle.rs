@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use object::elf::{EM_AARCH64, EM_X86_64};
 use serde::{Deserialize, Serialize};
 
 use crate::accelerate::elf::{self, Needs};
@@ -85,6 +86,10 @@ pub fn plan(native: &Host, program: &Path, dir: &Path, name: &str) -> Result<Bun
         return Ok(in_store(path));
     }
     let needs = needs_of(&tool)?;
+    let own = if cfg!(target_arch = "aarch64") { EM_AARCH64 } else { EM_X86_64 };
+    if needs.machine != own {
+        return Err(unusable(path, "it is a program of another machine"));
+    }
     let mut found = vec![(PathBuf::from(name), path.clone(), tool.identity.sha256)];
     let Some(loader) = &needs.loader else {
         if needs.is_dynamic && !needs.libraries.is_empty() {

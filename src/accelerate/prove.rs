@@ -201,6 +201,8 @@ pub fn prove(
         state
     };
     let verdicts = sandbox::supervise(started, limits, &|why| failed(&why), &mut check, &mut handle)?;
+    // The last step, after which the worker was not asked again.
+    check()?;
     let mut verdicts: Vec<Verdict> = verdicts
         .into_iter()
         .map(|verdict| verdict.unwrap_or_else(|| Verdict::Refused(Refusal::without_result())))
