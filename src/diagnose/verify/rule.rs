@@ -29,9 +29,11 @@ pub fn verify_rule(facts: &Facts, system: EmulatedSystem) -> SystemVerification 
         None => Proof::passed(ProofKind::Direct, "a program ran"),
         Some(why) => {
             let shell = &facts.shell;
-            let repair = match own {
-                Some(_) => shell.tool_command(format_args!("unregister {name}")),
-                None => shell.tool_command(format_args!("register {name}")),
+            let repair = match (own, entry) {
+                (Some(_), _) => shell.tool_command(format_args!("unregister {name}")),
+                (None, None) => shell.tool_command(format_args!("register {name}")),
+                // Above the entry that takes its programs.
+                (None, Some(_)) => shell.tool_command(format_args!("register {name} --force")),
             };
             let text = format!("{}: {why}", ProofKind::Direct);
             Proof { what: ProofKind::Direct, result: ProofResult::Failed, text, repair: vec![repair] }

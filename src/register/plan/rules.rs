@@ -48,11 +48,14 @@ fn plan_rule(
     let rule_now = Rule { interpreter: facts.real_path(&path).as_os_str().as_bytes().to_vec(), ..rule.clone() };
     // The path below a root prefix is longer.
     rule_now.to_line()?;
-    let is_registered = matches!(own[..], [entry] if entry.enabled && is_same_rule(&entry.rule, &rule_now));
+    let not_taken = system.map_or(Ok(()), |system| check_not_taken(facts, system, &facts.real_path(&path)));
+    // With --force, a rule below another entry is registered again, above it.
+    let is_registered = matches!(own[..], [entry] if entry.enabled && is_same_rule(&entry.rule, &rule_now))
+        && !(request.force && not_taken.is_err());
     // The user decided it for a rule of the receipt whose entry was lost.
     let is_decided = request.force || (known.is_some() && !is_registered);
-    if let Some(system) = system.filter(|_| !is_decided) {
-        check_not_taken(facts, system, &facts.real_path(&path))?;
+    if !is_decided {
+        not_taken?;
     }
     let subject = Subject::Rule(name.clone());
     let boot = if request.persist {

@@ -314,7 +314,12 @@ fn commands_for_systems_of_qemu_know_other_systems() {
     tree.run(&["test", "wasm32-wasi", "--nix"]).exits(2).says("--nix");
     // Another tool's entry may have an interpreter of another user.
     tree.enter(":theirs:M::\\x00asm::/bin/true:");
-    test(3).prints("FAILED   started directly: the entry theirs takes its programs, and only that of a rule is run");
+    let taken = "FAILED   started directly: the entry theirs takes its programs, and only that of a rule is run";
+    let above = repair(test(3).prints(taken));
+    tree.run(&["register", "wasm32-wasi"]).exits(3).says("--force");
+    drop(paste(&above).exits(0).prints("wasm32-wasi: registered, tested"));
+    test(0).prints("proven   a program ran");
+    assert_eq!(tree.entries(), ["theirs", "wasm32-wasi"]);
     tree.write_kernel("theirs", "-1");
     tree.write("usr/bin/wasmtime", script("exit 3"));
     let broken = repair(test(3).prints("FAILED   started directly: the probe ended with exit status: 3"));
