@@ -45,21 +45,13 @@ pub fn unshare_mounts() -> Result<(), NamespaceError> {
 ///
 /// Only child processes are in the new PID namespace (pid_namespaces(7)).
 pub fn unshare_sandbox() -> Result<(), NamespaceError> {
-    unshare_with_users(SANDBOX).or_else(|error| unshare(SANDBOX).map_err(|_| error))
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWNET;
+    unshare_with_users(namespaces).or_else(|error| unshare(namespaces).map_err(|_| error))
 }
-
-/// Moves this process into the same namespaces, but into a user namespace only if it may not make the others: a process of
-/// root becomes another user afterwards.
-pub fn unshare_processes() -> Result<(), NamespaceError> {
-    unshare(SANDBOX).or_else(|_| unshare_with_users(SANDBOX))
-}
-
-/// Namespaces of Nix's sandbox, without that of users.
-const SANDBOX: CloneFlags = CloneFlags::CLONE_NEWNS
-    .union(CloneFlags::CLONE_NEWPID)
-    .union(CloneFlags::CLONE_NEWIPC)
-    .union(CloneFlags::CLONE_NEWUTS)
-    .union(CloneFlags::CLONE_NEWNET);
 
 fn unshare_with_users(flags: CloneFlags) -> Result<(), NamespaceError> {
     let failed = |step| move |source| NamespaceError { step, source };

@@ -47,7 +47,7 @@ fn enter() -> Result<ExitCode> {
     let work_dir = Path::new(WORK_DIR.trim_start_matches('/'));
     let plan = RootPlan { tree: &job.tree, parts: &job.parts, copies: &job.copies, work_dir: (work_dir, WORK_SIZE) };
     let root = mount_composed_root(&plan).map_err(|e| step_error("show the guest's files", &e))?;
-    isolation::unshare_processes().map_err(|e| step_error(e.step, &e.source))?;
+    isolation::unshare_sandbox().map_err(|e| step_error(e.step, &e.source))?;
     let root = root.to_string_lossy();
     let status = isolation::respawn_as_init(&program, &[PROVE_COMMAND, RUN, &root]);
     let status = status.map_err(|e| step_error("start itself in a new PID namespace", &e))?;
