@@ -19,8 +19,8 @@ pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
 /// Program that a package installs, and that a boot hook starts instead of a copy.
 pub const PACKAGED_PROGRAM: &str = "/usr/bin/binfmt-nix";
 
-/// Directory of the native programs that are started instead of guest programs (`accelerate`): one directory for each
-/// system, and in it one for each program.
+/// Directory of native programs for starts of guest programs: one directory for each system, and in it one for each
+/// program. No command writes it yet.
 pub const NATIVE_DIR: &str = "/usr/local/libexec/binfmt-nix/native";
 
 /// Lock file of every change.

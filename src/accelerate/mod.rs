@@ -10,7 +10,7 @@
 //! file of the host is visible. [`prove`] runs both programs of each pair over the [`corpus`] in the guest's root
 //! directory. A pair is proven if every output, exit status and message is the same, byte for byte.
 //!
-//! Nothing here changes the machine: `register` installs the files and the entries.
+//! Nothing here changes the machine, and no command uses it yet.
 
 pub mod bundle;
 pub mod corpus;
