@@ -319,7 +319,7 @@ fn commands_for_systems_of_qemu_know_other_systems() {
     tree.run(&["register", "wasm32-wasi"]).exits(3).says("--force");
     drop(paste(&above).exits(0).prints("wasm32-wasi: registered, tested"));
     test(0).prints("proven   a program ran");
-    assert_eq!(tree.entries(), ["theirs", "wasm32-wasi"]);
+    assert_eq!(tree.entries(), ["wasm32-wasi", "theirs"], "newest first");
     tree.write_kernel("theirs", "-1");
     tree.write("usr/bin/wasmtime", script("exit 3"));
     let broken = repair(test(3).prints("FAILED   started directly: the probe ended with exit status: 3"));
