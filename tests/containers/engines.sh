@@ -8,6 +8,7 @@ storage() {
         > "$CONTAINERS_STORAGE_CONF"
     printf '%s\n' '[containers]' 'cgroups = "disabled"' 'log_driver = "k8s-file"' \
         '[engine]' 'cgroup_manager = "cgroupfs"' 'events_logger = "none"' \
+        '[network]' "network_config_dir = \"$home/networks\"" \
         > "$CONTAINERS_CONF"
 }
 

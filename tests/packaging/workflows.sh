@@ -141,9 +141,10 @@ oldest_rust() {
     [[ $found =~ ^1\.[0-9]+$ ]] && newest_crate "$found"
 }
 
-# newest_crate VERSION: fails if a crate of the lock file declares that it needs a newer Rust.
+# newest_crate VERSION: fails if a crate declares that it needs a newer Rust. Crates for other systems were not downloaded.
 newest_crate() {
-    cargo metadata --format-version=1 --locked --offline | python3 -c '
+    cargo metadata --format-version=1 --locked --offline --filter-platform x86_64-unknown-linux-gnu \
+        --filter-platform x86_64-unknown-linux-musl | python3 -c '
 import json, sys
 def number(version): return [int(part) for part in version.split(".")][:2]
 newer = [package["id"] for package in json.load(sys.stdin)["packages"] if number(package["rust_version"] or "1.0") > number(sys.argv[1])]
