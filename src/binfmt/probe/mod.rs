@@ -147,7 +147,8 @@ pub fn run_by_emulator(arch: &Arch, emulator: &Path) -> ProbeResult {
         let file = host::memfd::create_program(arch.probe().unwrap_or_default())?;
         // The emulator opens it by the number that it has here.
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        StoppedChild::spawn(emulator, &[OsStr::new(&path), OsStr::new(PROBE_ARGV0)], None)?.finish()
+        // As many words as from the kernel. The probe makes the directory that the last one names, and this one exists.
+        StoppedChild::spawn(emulator, &[OsStr::new(&path), OsStr::new("/")], None)?.finish()
     };
     match run() {
         Ok((status, output, complaints)) => classify_run(None, status, &output, complaints.trim().to_owned()),

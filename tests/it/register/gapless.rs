@@ -1,5 +1,6 @@
 //! The emulator of a registered system is replaced while programs of the system are started.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -222,6 +223,18 @@ fn no_program_is_taken_by_an_emulator_that_fails() {
         fails(&complaining, false, "exit status: 1: no memory");
     }
     assert!(tree.runs("aarch64"));
+}
+
+/// The sandbox of the tests has a read-only /proc, so that no namespace can be made. The tool starts programs in `/`.
+#[sandboxed]
+fn the_proof_without_a_table_of_its_own_makes_no_directory() {
+    let tree = Tree::new().mounted();
+    tree.register("aarch64").exits(0);
+    let made = Path::new("/binfmt-nix-argv0");
+    fs::create_dir(made).unwrap();
+    fs::remove_dir(made).unwrap();
+    tree.register_by("aarch64", &emulators::other_qemu("aarch64"), &[]).exits(0);
+    assert!(!made.exists());
 }
 
 /// An entry of another tool keeps its programs, too.
