@@ -14,14 +14,13 @@ pub const OWN_DIR: &str = "/usr/local/libexec/binfmt-nix";
 /// matchpathcon with Debian's policy 2.20221101).
 pub const EMULATOR_DIR: &str = "/usr/local/libexec/binfmt-nix/bin";
 
+/// Directory of the native programs that run in emulated builds.
+pub const NATIVE_DIR: &str = "/usr/local/libexec/binfmt-nix/native";
+
 /// Copy of this program that a boot hook starts.
 pub const PROGRAM: &str = "/usr/local/libexec/binfmt-nix/bin/binfmt-nix";
 /// Program that a package installs, and that a boot hook starts instead of a copy.
 pub const PACKAGED_PROGRAM: &str = "/usr/bin/binfmt-nix";
-
-/// Directory of native programs for starts of guest programs: one directory for each system, and in it one for each
-/// program. No command writes it yet.
-pub const NATIVE_DIR: &str = "/usr/local/libexec/binfmt-nix/native";
 
 /// Lock file of every change.
 pub const LOCK: &str = "/run/binfmt-nix-change.lock";
@@ -65,6 +64,11 @@ pub fn previous_path(arch: &Arch) -> PathBuf {
     Path::new(EMULATOR_DIR).join(format!("{}.previous", emulator_name(arch)))
 }
 
+/// Returns the path of a system's emulator with a launcher for native programs.
+pub fn accelerator_path(arch: &Arch) -> PathBuf {
+    Path::new(EMULATOR_DIR).join(format!("{}.accelerator", emulator_name(arch)))
+}
+
 /// Returns the directory of the native programs that are started instead of programs of a system.
 pub fn native_dir(arch: &Arch) -> PathBuf {
     Path::new(NATIVE_DIR).join(arch.target)
@@ -82,8 +86,15 @@ pub fn boot_rule(arch: &Arch) -> PathBuf {
 
 /// Returns the path of the boot rule of an own rule with this name.
 pub fn own_rule_file(name: &str) -> PathBuf {
-    Path::new(BINFMT_D).join(format!("{OWN_RULE_PREFIX}{name}.conf"))
+    let prefix = if name.starts_with(ACCELERATED_PREFIX) { ACCELERATED_FILE_PREFIX } else { OWN_RULE_PREFIX };
+    Path::new(BINFMT_D).join(format!("{prefix}{name}.conf"))
 }
+
+/// Start of the names of the rules that `accelerate` registers. The name of the system follows, and that of the program.
+pub const ACCELERATED_PREFIX: &str = "accelerate-";
+/// Start of the names of their boot rules. The last rule takes precedence, and systemd-binfmt sorts the files by name, so
+/// they come after the rules of the systems.
+pub const ACCELERATED_FILE_PREFIX: &str = "zzz-binfmt-nix-";
 
 /// Start of the names of boot rules of own rules. No system has a name that begins so.
 pub const OWN_RULE_PREFIX: &str = "zz-binfmt-nix-rule-";

@@ -16,6 +16,9 @@ _binfmt__nix() {
             ",$1")
                 cmd="binfmt__nix"
                 ;;
+            binfmt__nix,accelerate)
+                cmd="binfmt__nix__subcmd__accelerate"
+                ;;
             binfmt__nix,apply)
                 cmd="binfmt__nix__subcmd__apply"
                 ;;
@@ -74,12 +77,58 @@ _binfmt__nix() {
 
     case "${cmd}" in
         binfmt__nix)
-            opts="-h -V --root --json --help --version register unregister upgrade rollback disable enable apply run fetch cache explain doctor status test list nix-conf"
+            opts="-h -V --root --json --help --version register unregister upgrade rollback disable enable accelerate apply run fetch cache explain doctor status test list nix-conf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        binfmt__subcmd__nix__subcmd__accelerate)
+            opts="-n -h -V --tree --native-tree --pair --nixpkgs --audit --off --list --check --wait --dry-run --root --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --tree)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --native-tree)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pair)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nixpkgs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

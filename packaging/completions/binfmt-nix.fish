@@ -34,6 +34,7 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "upgrade" -d '
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "rollback" -d 'Put the emulators back that the last upgrade replaced'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "disable" -d 'Turn systems off, and keep everything for enable'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "enable" -d 'Turn systems on again that disable turned off'
+complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "accelerate" -d 'Start native compilers instead of emulated ones'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "apply" -d 'Register the systems of a file, and remove all others'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "run" -d 'Run one command with emulation, as any user, without root'
 complete -c binfmt-nix -n "__fish_binfmt_nix_needs_command" -f -a "fetch" -d 'Download emulators into an archive, for register --from'
@@ -106,6 +107,20 @@ complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s n -l dr
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -l json -d 'Print the result as JSON on standard output'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand enable" -s V -l version -d 'Print version'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l tree -d 'Find the compilers of a Debian or Ubuntu tree below DIR' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l native-tree -d 'Find the native programs below DIR, instead of on this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l pair -d 'Replace one guest program by one native program' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l nixpkgs -d 'Find the compilers of one nixpkgs, and their native counterparts' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l audit -d 'Run both programs for one start in N, and fail if they differ' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l check -d 'Build DRV with and without native programs, and compare' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l root -d 'Act on the tree below DIR instead of this machine' -r -F
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l off -d 'Emulate all programs again; without SYSTEM, those of every system'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l list -d 'List the programs that are replaced'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -s n -l dry-run -d 'Print what would be done, and change nothing'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -l json -d 'Print the result as JSON on standard output'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand accelerate" -s V -l version -d 'Print version'
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l config -d 'Read the systems from FILE (TOML); "-" is standard input' -r -F
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l wait -d 'Wait at most SECONDS for another binfmt-nix to finish' -r
 complete -c binfmt-nix -n "__fish_binfmt_nix_using_subcommand apply" -l root -d 'Act on the tree below DIR instead of this machine' -r -F

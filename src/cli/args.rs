@@ -261,6 +261,52 @@ pub struct UpgradeArgs {
     pub change: ChangeArgs,
 }
 
+/// Arguments of `accelerate`.
+#[derive(Debug, Args)]
+pub struct AccelerateArgs {
+    /// The system whose programs are replaced, by any name
+    #[arg(required_unless_present_any = ["off", "list", "check"], conflicts_with = "check", value_name = "SYSTEM", value_delimiter = ',')]
+    pub systems: Vec<String>,
+    /// Find the compilers of a Debian or Ubuntu tree below DIR
+    ///
+    /// The native programs are those of this host's cross compilers of the same version: gcc-14-aarch64-linux-gnu and the
+    /// like. DIR may also be a store path of Nix.
+    #[arg(long, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// Find the native programs below DIR, instead of on this machine
+    #[arg(long, value_name = "DIR")]
+    pub native_tree: Option<PathBuf>,
+    /// Replace one guest program by one native program
+    ///
+    /// GUEST is a path of this machine, or with --tree a path below it. Both have to be the same tool, of the same version.
+    /// Repeat the option for more programs.
+    #[arg(long, value_name = "GUEST=NATIVE")]
+    pub pair: Vec<OsString>,
+    /// Find the compilers of one nixpkgs, and their native counterparts
+    ///
+    /// FLAKEREF is a reference such as nixpkgs or github:NixOS/nixpkgs/nixos-25.11. Nix builds or downloads both.
+    #[arg(long, value_name = "FLAKEREF", conflicts_with_all = ["tree", "pair"])]
+    pub nixpkgs: Option<String>,
+    /// Run both programs for one start in N, and fail if they differ
+    #[arg(long, value_name = "N", conflicts_with_all = ["off", "list", "check"])]
+    pub audit: Option<u32>,
+    /// Emulate all programs again; without SYSTEM, those of every system
+    #[arg(long, conflicts_with_all = ["tree", "pair", "nixpkgs", "list", "check"])]
+    pub off: bool,
+    /// List the programs that are replaced
+    #[arg(long, conflicts_with_all = ["tree", "pair", "nixpkgs", "check"])]
+    pub list: bool,
+    /// Build DRV with and without native programs, and compare
+    ///
+    /// DRV is a path of a derivation in the store of Nix. It is built as by nix-store --check, with the native programs and
+    /// without them, and both times are printed. The exit status is 3 if the outputs differ.
+    #[arg(long, value_name = "DRV", conflicts_with_all = ["tree", "pair", "nixpkgs"])]
+    pub check: Option<String>,
+    /// How the change is made.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {

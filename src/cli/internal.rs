@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::accelerate::audit;
 use crate::accelerate::prove;
 use crate::binfmt::probe::isolated;
 use crate::binfmt::{probe, userns};
@@ -129,6 +130,23 @@ pub enum Worker {
         #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
         args: Vec<OsString>,
     },
+    /// Run a guest program and a native program, and compare them
+    #[command(name = audit::AUDIT_COMMAND)]
+    Audit {
+        /// The emulator
+        emulator: PathBuf,
+        /// The guest program
+        guest: PathBuf,
+        /// The `argv[0]` of the start
+        arg0: OsString,
+        /// The number of words of the native command
+        native: usize,
+        /// The number of arguments that only the native program gets
+        more: usize,
+        /// The native command, the arguments, and those of it alone
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        words: Vec<OsString>,
+    },
     /// Enter a chroot and execute a program there
     #[command(name = apply::EXEC_IN_CHROOT)]
     ChrootExec {
@@ -169,6 +187,12 @@ impl Worker {
             }
             Self::ExecAsUser { uid, gid, groups, program, args } => {
                 Err(Error::io("execute", program, host::run_as_user::exec_as_user(*uid, *gid, groups, program, args)))
+            }
+            Self::Audit { emulator, guest, arg0, native, more, words } => {
+                let (native, rest) = words.split_at_checked(*native).unwrap_or((words, &[]));
+                let (args, more) = rest.split_at_checked(rest.len().saturating_sub(*more)).unwrap_or((rest, &[]));
+                let audit = audit::Audit { emulator, guest, arg0, native, args, more };
+                audit.run().map(|()| ExitCode::Ok).map_err(Error::other)
             }
             Self::ChrootExec { dir, program, arg0, as_nobody } => {
                 Err(Error::io("execute", program, host::isolation::exec_in_chroot(dir, program, arg0, *as_nobody)))

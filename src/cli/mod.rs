@@ -179,6 +179,19 @@ pub enum Command {
     /// prove that it works. The boot rule and the lines for Nix are as before disable. If a step fails, the steps before
     /// it are undone.
     Enable(SwitchArgs),
+    /// Start native compilers instead of emulated ones
+    ///
+    /// Emulated builds spend most of their time in a few programs: cc1, as, xz. For such a program of a registered system
+    /// (the guest program), accelerate registers one more entry, which takes exactly that file, and starts the native
+    /// program of the same source version in its place: a cross compiler makes the same output in a tenth of the time. QEMU,
+    /// Nix and derivations stay as they are. A build in which the native program is not visible, or for which it is not
+    /// made, is emulated as before.
+    ///
+    /// A pair is accepted only if both programs have given the same output, byte for byte, for every file of a corpus,
+    /// compiled with several options. That takes minutes. Any difference refuses the pair, and is shown. The native program
+    /// and its libraries are copied, and the copies and the guest program are identified whenever they are started: after
+    /// an upgrade of either, the guest program is emulated until accelerate is run again. See TRUST.
+    Accelerate(AccelerateArgs),
     /// Register the systems of a file, and remove all others
     ///
     /// Brings the host to the state that a TOML file describes: registers the systems that are missing, changes those

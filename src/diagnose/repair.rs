@@ -9,6 +9,7 @@ use crate::binfmt::harm::Harm;
 use crate::binfmt::shell::Shell;
 use crate::binfmt::table::{Table, entry_name};
 use crate::paths;
+use crate::register::acceleration;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::sanitize::{shell_quote, text_of_bytes};
@@ -126,6 +127,9 @@ impl<'a> RepairFacts<'a> {
 /// Returns the command that registers an own rule again; none if its line cannot be typed. Without its interpreter, a rule
 /// is refused, so it is undone.
 pub fn repair_rule(shell: &Shell, rule: &Rule, has_interpreter: bool) -> Vec<String> {
+    if let Some(arch) = acceleration::system_of_rule(&text_of_bytes(rule.name.as_bytes())) {
+        return vec![shell.tool_command(format_args!("accelerate {}", arch.target))];
+    }
     if !has_interpreter {
         return vec![shell.tool_command(format_args!("unregister {}", text_of_bytes(rule.name.as_bytes())))];
     }

@@ -10,8 +10,10 @@ use serde::Serialize;
 
 use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::table::entry_name;
+use crate::diagnose::acceleration::{self, AcceleratedStatus};
 use crate::diagnose::other_entries::{OtherEntry, describe_files, list_other_entries};
 use crate::diagnose::repair::repair_rule;
+use crate::diagnose::rule_state::{RuleState, rule_state};
 use crate::diagnose::running_binary;
 use crate::diagnose::running_binary::DiskBinary;
 use crate::diagnose::trial::Trial;
@@ -24,11 +26,12 @@ use crate::nix::{ConfState, conf};
 use crate::paths;
 use crate::paths::{NIX_OWN_CONF, WATCH_LOCK};
 use crate::qemu::binary::QemuVersion;
+use crate::register::acceleration::system_of_rule;
 use crate::register::facts::owner::{Owner, owner_of};
 use crate::register::facts::{Facts, RecordState};
 use crate::register::own_rule;
 use crate::register::plan::upgrade::describe_outdated;
-use crate::register::receipt::{Artifact, NixBuild, Record, System};
+use crate::register::receipt::{Artifact, NixBuild, OwnRule, Record, System};
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
 use crate::ui::CheckBar;
@@ -43,6 +46,9 @@ pub struct StatusReport {
     pub systems: Vec<SystemStatus>,
     /// One element for each own rule.
     pub rules: Vec<RuleStatus>,
+    /// One element for each guest program that a native one replaces (`accelerate`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accelerated: Vec<AcceleratedStatus>,
     /// The entries of other tools that run no system's programs now: those of files of Java, Wine, WebAssembly and others,
     /// and those of emulators that are off or come after another entry.
     pub other_entries: Vec<OtherEntry>,
@@ -165,27 +171,11 @@ pub struct RuleStatus {
     pub repair: Vec<String>,
 }
 
-/// Whether the kernel has the entry of an own rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum RuleState {
-    /// The entry is in force.
-    Registered,
-    /// The entry is off, or the whole table is.
-    Off,
-    /// The entry is missing.
-    Missing,
-}
-
 fn gather_rules(host: &Host, facts: &Facts) -> Vec<RuleStatus> {
-    let rules = facts.receipt.rules.iter().filter_map(|(name, own)| {
+    let is_own = |(name, _): &(&String, &OwnRule)| system_of_rule(name).is_none();
+    let rules = facts.receipt.rules.iter().filter(is_own).filter_map(|(name, own)| {
         let rule = own.rule()?;
-        let state = match facts.own_rule_entry(name) {
-            Some(entry) if entry.enabled && !facts.table.is_switched_off() => RuleState::Registered,
-            Some(_) => RuleState::Off,
-            None => RuleState::Missing,
-        };
+        let state = rule_state(facts, name);
         let in_force = state == RuleState::Registered;
         let has_interpreter = host.has_mode(&own_rule::interpreter_path(&rule), 0o111);
         let repair = if in_force { Vec::new() } else { repair_rule(&facts.shell, &rule, has_interpreter) };
@@ -219,6 +209,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, bar
     StatusReport {
         version: 1,
         rules: gather_rules(host, facts),
+        accelerated: acceleration::list_accelerated(host, facts),
         other_entries: list_other_entries(&facts.table, is_shown),
         systems,
         boot: BootStatus::gather(facts),

@@ -15,6 +15,7 @@ pub mod directories;
 pub mod env;
 pub mod exec;
 pub mod failpoint;
+pub mod inherited_run;
 pub mod isolation;
 pub mod kernel_files;
 pub mod lock;

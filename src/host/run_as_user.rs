@@ -3,15 +3,21 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
 
-use super::process::{ProcessOutput, TIMEOUT, clean_command, run_until};
+use super::process::{ProcessOutput, clean_command, run_until};
 use super::user_rights::User;
 use super::{Host, INTERNAL, env, namespaces};
 
-/// Runs a program of Nix for the calling user. Ends it after two minutes, or when a caught signal arrives: then the
-/// error is [`io::ErrorKind::Interrupted`].
+/// Time that a program of Nix may take unless it builds for the user.
+pub const SHORT: Duration = Duration::from_secs(120);
+/// Time that a build for the user may take.
+pub const LONG: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Runs a program of Nix for the calling user. Ends it after `timeout`, or when a caught signal arrives: then the error is
+/// [`io::ErrorKind::Interrupted`].
 ///
 /// The caller's settings of Nix can make Nix execute any code (`plugin-files` in nix.conf(5)). The variables that have
 /// them, or lead to them, are kept only for a process that has the caller's own rights: that of an ordinary user, of
@@ -23,8 +29,8 @@ pub fn run_for_caller(
     config: Option<&str>,
     program: &Path,
     args: &[&str],
+    timeout: Duration,
 ) -> io::Result<ProcessOutput> {
-    let timeout = TIMEOUT.saturating_mul(4);
     let is_cancelled = || host.pending_signal().is_some();
     let kept = |names: &[&'static str]| {
         let values = names.iter().filter_map(|name| Some((*name, env::var(name)?)));

@@ -1,10 +1,11 @@
 //! The user that Nix runs as when this tool builds, and the programs of Nix that this user runs.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::binfmt::userns::run_table::RunTable;
 use crate::host::user_rights::{User, calling_user};
-use crate::host::{self, Host, ProcessOutput};
+use crate::host::{self, Host, ProcessOutput, run_as_user};
 use crate::nix::program::NoNixError;
 use crate::nix::{env, program};
 use crate::sanitize::AsText as _;
@@ -65,15 +66,30 @@ impl BuildUser {
         Ok(Self { user, name: named.name, nix, through_daemon })
     }
 
-    /// Runs a program of Nix, such as `nix-store`, as this user.
+    /// Runs a program of Nix, such as `nix-store`, as this user. Ends it after two minutes.
     pub fn run(&self, host: &Host, program: &str, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
+        self.run_within(host, program, args, run_as_user::SHORT)
+    }
+
+    /// Runs a program of Nix that builds something of the user, as this user.
+    pub fn build(&self, host: &Host, program: &str, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
+        self.run_within(host, program, args, run_as_user::LONG)
+    }
+
+    fn run_within(
+        &self,
+        host: &Host,
+        program: &str,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<ProcessOutput, NixCommandError> {
         let program = self.nix.with_file_name(program);
         // Nix uses the daemon by itself only if it cannot write to the store (Nix 2.36, `store-open.cc`).
         let is_direct = self.user.is_none() && host::env::effective_ids().0 == 0;
         let store: &[&str] = if self.through_daemon && is_direct { &["--option", "store", "daemon"] } else { &[] };
         let config = env::config_for_root_in_run(host);
         let args = [args, store].concat();
-        let output = host::run_as_user::run_for_caller(host, self.user.as_ref(), config.as_deref(), &program, &args)
+        let output = run_as_user::run_for_caller(host, self.user.as_ref(), config.as_deref(), &program, &args, timeout)
             .map_err(|source| NixCommandError { program, source })?;
         // Nix colours some of its errors even if the output is not a terminal.
         let plain = |text: &str| anstream::adapter::strip_str(text).to_string();

@@ -76,6 +76,8 @@ pub struct NixGuest<'a> {
     pub systems: &'a [&'a str],
     /// The logical path of the emulator.
     pub interpreter: PathBuf,
+    /// The logical paths of native programs that are started instead of programs of the system.
+    pub native: BTreeSet<PathBuf>,
 }
 
 /// Returns the setting lines for these systems, without comments.
@@ -84,7 +86,8 @@ pub struct NixGuest<'a> {
 /// parse it (white space, `#`, `=`, `?`) or a person could not read it: with flag F the sandbox does not need it.
 pub fn setting_lines(guests: &[NixGuest]) -> Vec<String> {
     let systems: Vec<_> = guests.iter().flat_map(|guest| guest.systems).copied().collect();
-    let mut paths: Vec<_> = guests.iter().filter_map(|guest| sandbox_path_entry(&guest.interpreter)).collect();
+    let paths = guests.iter().flat_map(|guest| std::iter::once(&guest.interpreter).chain(&guest.native));
+    let mut paths: Vec<_> = paths.filter_map(|path| sandbox_path_entry(path)).collect();
     // Systems that QEMU does not run may have the same emulator, and then follow each other.
     paths.dedup();
     let mut lines = platform_lines(&systems);
@@ -183,7 +186,11 @@ mod tests {
 
     #[test]
     fn appends_to_the_platforms_and_features_and_makes_paths_optional() {
-        let guest = |path: &str| NixGuest { systems: &["armv7l-linux", "armv6l-linux"], interpreter: path.into() };
+        let guest = |path: &str| NixGuest {
+            systems: &["armv7l-linux", "armv6l-linux"],
+            interpreter: path.into(),
+            native: BTreeSet::new(),
+        };
         let lines = [
             "extra-extra-platforms = armv7l-linux armv6l-linux",
             "extra-system-features = gccarch-armv6kz gccarch-armv7-a",
@@ -191,13 +198,15 @@ mod tests {
         ];
         assert_eq!(setting_lines(&[guest("/x/qemu-arm")]), lines);
         assert_eq!(setting_lines(&[guest("/a b/qemu-arm")]), lines[..2]);
+        let native = NixGuest { native: BTreeSet::from(["/x/native".into()]), ..guest("/x/qemu-arm") };
+        assert_eq!(setting_lines(&[native])[2], "extra-sandbox-paths = /x/qemu-arm? /x/native?");
         assert_eq!(setting_lines(&[]), Vec::<String>::new());
         assert_eq!(platform_lines(&["riscv64-linux"]), ["extra-extra-platforms = riscv64-linux"]);
     }
 
     #[test]
     fn files_of_this_and_of_earlier_releases_are_recognised() {
-        let guest = NixGuest { systems: &["armv7l-linux"], interpreter: "/x/qemu-arm".into() };
+        let guest = NixGuest { systems: &["armv7l-linux"], interpreter: "/x/qemu-arm".into(), native: BTreeSet::new() };
         let text = own_file_text(&[guest]);
         assert!(is_own_file(text.as_bytes()));
         let earlier: String = text.split_inclusive('\n').filter(|line| !line.contains("features")).collect();

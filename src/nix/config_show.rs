@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 
 use crate::binfmt::userns::run_table::RunTable;
 use crate::host::user_rights::User;
-use crate::host::{self, Host, ProcessOutput};
+use crate::host::{self, Host, ProcessOutput, run_as_user};
 use crate::nix::program::NoNixError;
 use crate::nix::{conf, env, program};
 use crate::sanitize::AsText as _;
@@ -95,7 +95,9 @@ pub fn show_config(host: &Host) -> Result<NixConfig, ConfigError> {
 pub fn show_config_of_caller(host: &Host, user: Option<&User>, home: &Path) -> Result<NixConfig, ConfigError> {
     let program = program::find_nix_of_user(host, home)?;
     let config = env::config_for_root_in_run(host);
-    ask_nix(program, |program, args| host::run_as_user::run_for_caller(host, user, config.as_deref(), program, args))
+    ask_nix(program, |program, args| {
+        run_as_user::run_for_caller(host, user, config.as_deref(), program, args, run_as_user::SHORT)
+    })
 }
 
 /// Runs Nix to get the settings that count in this place: inside of `run` those of its user, with the lines that `run`

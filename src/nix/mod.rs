@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod env;
 pub mod machines;
 pub mod program;
+pub mod rebuild;
 pub mod settings;
 pub mod system_names;
 pub mod test_build;

@@ -7,6 +7,7 @@
 //! Every change is recorded in the [`receipt`] before it is made, so a run that was killed at any instant can be completed
 //! or undone. [`watch`] registers removed entries again for as long as it runs.
 
+pub mod acceleration;
 pub mod apply;
 pub mod emulated;
 pub mod facts;

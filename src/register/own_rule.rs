@@ -6,6 +6,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::error::{Error, ExitCode, Failure, Result, TrustError};
 use crate::paths;
+use crate::register::acceleration;
 use crate::register::emulated::EmulatedSystem;
 use crate::sanitize::AsText as _;
 
@@ -43,6 +44,9 @@ pub enum RuleRefusal {
     /// No bit is compared.
     #[error("it takes every file: its mask has no bit that is compared")]
     TakesEverything,
+    /// The name is one of a rule of `accelerate`.
+    #[error("names that begin with accelerate- and the name of a system belong to the command accelerate")]
+    Accelerated,
     /// The rule takes every script.
     #[error("it takes every script that begins with #!, those of this machine included")]
     TakesScripts,
@@ -144,7 +148,9 @@ impl Failure for RefusedRuleError {
     fn hint(&self) -> Option<String> {
         Some(
             match &self.why {
-                RuleRefusal::Name | RuleRefusal::All | RuleRefusal::SystemName(_) => "choose another name",
+                RuleRefusal::Name | RuleRefusal::All | RuleRefusal::SystemName(_) | RuleRefusal::Accelerated => {
+                    "choose another name"
+                }
                 RuleRefusal::Relative(_) => "write the whole path of the interpreter",
                 RuleRefusal::Disabled => "leave out D",
                 RuleRefusal::Transparent => "name a file that shows it: --test FILE",
@@ -187,6 +193,9 @@ pub fn check_text(rule: &Rule) -> Result<String> {
     check_name(&name).map_err(refuse)?;
     if let Some(system) = EmulatedSystem::of_rule(&name) {
         return Err(refuse(RuleRefusal::SystemName(system.system())));
+    }
+    if acceleration::system_of_rule(&name).is_some() {
+        return Err(refuse(RuleRefusal::Accelerated));
     }
     let path = interpreter_path(rule);
     if !path.is_absolute() {

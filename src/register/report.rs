@@ -5,12 +5,15 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use binfmt_magic::Arch;
 use serde::Serialize;
 
 use crate::nix::config_show::NixConfig;
+use crate::register::acceleration::{self, AcceleratedTool, Acceleration};
 use crate::register::apply::ApplyResult;
 use crate::register::nix_builds::SystemBuild;
-use crate::register::plan::{Plan, RulePlan, SystemPlan};
+use crate::register::plan::{AccelerationPlan, Plan, RulePlan, SystemPlan};
+use crate::sanitize::AsText as _;
 
 /// Result of `register` and `unregister`.
 #[derive(Debug, Serialize)]
@@ -26,6 +29,9 @@ pub struct Report {
     pub systems: Vec<SystemReport>,
     /// Own rules that the command was about.
     pub rules: Vec<RuleReport>,
+    /// Programs that are accelerated (`accelerate`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accelerated: Vec<AcceleratedReport>,
     /// Settings that Nix reports after it was configured; absent if Nix was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nix: Option<NixConfig>,
@@ -62,6 +68,63 @@ pub struct RuleReport {
     /// Line of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
+}
+
+/// Accelerated program in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AcceleratedReport {
+    /// QEMU target of its system.
+    pub system: &'static str,
+    /// Name of the program, such as `cc1`.
+    pub tool: String,
+    /// Name of the kernel entry.
+    pub entry: String,
+    /// Path of the guest program, in the tree that has it.
+    pub guest: PathBuf,
+    /// Tree of the guest program; absent if that is this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<PathBuf>,
+    /// Path of the native program, or of its copy.
+    pub native: PathBuf,
+    /// Number of outputs of both programs that were compared, and were the same.
+    pub compared: u32,
+}
+
+impl AcceleratedReport {
+    /// Lists the programs of one system.
+    pub fn list_tools(arch: &'static Arch, acceleration: &Acceleration) -> Vec<Self> {
+        let report = |(entry, tool): (&String, &AcceleratedTool)| Self {
+            system: arch.target,
+            tool: tool.tool.clone(),
+            entry: entry.clone(),
+            guest: tool.pair.guest.path.clone(),
+            tree: tool.root.clone(),
+            native: tool.pair.native.path.clone(),
+            compared: tool.proof.runs,
+        };
+        acceleration.tools.iter().map(report).collect()
+    }
+
+    fn list(plan: &AccelerationPlan) -> Vec<Self> {
+        plan.acceleration.iter().flat_map(|acceleration| Self::list_tools(plan.arch, acceleration)).collect()
+    }
+}
+
+impl fmt::Display for AcceleratedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guest = self.tree.iter().fold(self.guest.as_text(), |guest, tree| format!("{guest} of {}", tree.as_text()));
+        let Self { system, tool, native, compared, .. } = self;
+        write!(f, "{system}: {tool}: {} instead of {guest} ({})", native.as_text(), count_outputs(*compared))
+    }
+}
+
+fn count_outputs(compared: u32) -> String {
+    format!("{compared} runs compared")
+}
+
+fn is_accelerated(plan: &RulePlan) -> bool {
+    acceleration::system_of_rule(&plan.name).is_some()
 }
 
 /// System in a report.
@@ -105,7 +168,8 @@ impl Report {
             changed: false,
             steps: plan.steps.iter().map(|step| StepReport { verb: step.verb(), what: step.to_string() }).collect(),
             systems: plan.systems.iter().map(SystemReport::from_plan).collect(),
-            rules: plan.rules.iter().map(RuleReport::from_plan).collect(),
+            rules: plan.rules.iter().filter(|rule| !is_accelerated(rule)).map(RuleReport::from_plan).collect(),
+            accelerated: plan.accelerations.iter().flat_map(AcceleratedReport::list).collect(),
             nix: None,
             nix_builds: Vec::new(),
             notes: plan.notes.clone(),

@@ -7,6 +7,7 @@ use binfmt_magic::{Arch, Rule};
 
 use crate::qemu::download::Network;
 use crate::qemu::obtain::source::Source;
+use crate::register::acceleration::{self, AcceleratedTool};
 
 /// Request of `register SYSTEM…`.
 #[derive(Debug, Clone)]
@@ -59,7 +60,9 @@ impl RegisterRequest {
     pub fn removal_of_others(&self, registered_rules: &BTreeSet<String>) -> UnregisterRequest {
         let is_other = |arch: &&'static Arch| !self.systems.iter().any(|wanted| wanted.target == arch.target);
         let systems = Arch::ALL.iter().filter(is_other).collect();
-        let rules = registered_rules.iter().filter(|name| !self.rules.contains_key(*name)).cloned().collect();
+        // The rules of accelerated programs end with their system.
+        let is_other = |name: &&String| !self.rules.contains_key(*name) && acceleration::system_of_rule(name).is_none();
+        let rules = registered_rules.iter().filter(is_other).cloned().collect();
         UnregisterRequest { systems, rules, all: true, by_watcher: false }
     }
 }
@@ -97,6 +100,24 @@ pub struct UpgradeRequest {
     pub back: bool,
     /// Whether the network must not be used.
     pub offline: bool,
+}
+
+/// Request of `accelerate SYSTEM`.
+#[derive(Debug, Clone)]
+pub struct AccelerateRequest {
+    /// System of the guest programs.
+    pub arch: &'static Arch,
+    /// Programs by the name of their entry.
+    pub tools: BTreeMap<String, ProvenTool>,
+}
+
+/// Guest program whose native counterpart was proven.
+#[derive(Debug, Clone)]
+pub struct ProvenTool {
+    /// Both programs.
+    pub tool: AcceleratedTool,
+    /// Rule that takes the guest program.
+    pub rule: Rule,
 }
 
 /// Request of `unregister SYSTEM…`.

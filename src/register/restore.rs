@@ -15,6 +15,7 @@ use crate::binfmt::table::{self, Table, describe_entry, is_same_rule};
 use crate::error::Result;
 use crate::host::{self, FileStamp, Host};
 use crate::paths;
+use crate::register::acceleration;
 use crate::register::apply::restore_entry;
 use crate::register::own_rule;
 use crate::register::receipt::{Artifact, Receipt, Record, Stage};
@@ -89,8 +90,10 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
         let made = Artifact::Mount { boot: host::procfs::boot_id(), id: host.mount_id(Path::new(table::DIR)) };
         record(&mut receipt, None, made);
     }
+    let mut restored = Vec::new();
     for (subject, facts) in systems {
         let label = subject.name().to_owned();
+        let is_below = acceleration::system_of_rule(&label).is_some_and(|arch| restored.contains(&arch.target));
         let facts = match facts {
             GatheredSystem::Facts(facts) => facts,
             // The other systems are restored.
@@ -99,12 +102,20 @@ pub fn restore(host: &Host, check: bool) -> Result<RestoreReport> {
                 continue;
             }
         };
-        match decide(&facts, &table) {
+        let action = match decide(&facts, &table) {
+            // The entry of its system was registered above it just now.
+            RestoreAction::Keep if is_below && table::remove_entry(host, &facts.rule)? => {
+                RestoreAction::Register(facts.rule.clone())
+            }
+            action => action,
+        };
+        match action {
             RestoreAction::Keep => report.present.push(label),
             RestoreAction::Refuse(why) => report.findings.push(format!("{label}: {why}")),
             RestoreAction::Register(_) if check => report.missing.push(label),
             RestoreAction::Register(rule) => match restore_entry(host, &subject, &facts.emulator, &rule) {
                 Ok(()) => {
+                    restored.extend(subject.arch().map(|arch| arch.target));
                     report.missing.push(label);
                     let (name, line) = (text_of_bytes(rule.name.as_bytes()), text_of_bytes(&rule.to_line()?));
                     record(&mut receipt, Some(&subject), Artifact::Entry { name, line });

@@ -2,6 +2,7 @@
 //!
 //! A command parses its arguments into a request, calls the room that does the work, and prints the report.
 
+pub mod accelerate;
 pub mod apply;
 pub mod cache;
 pub mod doctor;
@@ -68,6 +69,7 @@ pub fn run_command(cli: &Cli, ui: &Ui) -> Result<ExitCode> {
         Command::Disable(args) => switch::run(args, false, &host, container.as_ref(), ui),
         Command::Upgrade(args) => upgrade::run(args, &host, container.as_ref(), ui),
         Command::Rollback(args) => upgrade::roll_back(args, &host, container.as_ref(), ui),
+        Command::Accelerate(args) => accelerate::run(args, &host, container.as_ref(), ui),
         Command::Apply(args) => apply::run(args, &host, container.as_ref(), ui),
         Command::Restore(args) => restore::run(args, &host, ui),
         Command::Run(args) => run::run(args, &host, ui),
@@ -99,6 +101,7 @@ fn needs_table(command: &Command) -> bool {
             | Command::Disable(_)
             | Command::Upgrade(_)
             | Command::Rollback(_)
+            | Command::Accelerate(_)
             | Command::Apply(_)
             | Command::Status(_)
             | Command::Test(_)

@@ -35,9 +35,14 @@ pub(super) fn run(args: &cli::NixConfArgs, host: &Host, ui: &Ui) -> Result<ExitC
         ui.print_note(&format!("nothing is registered; name the systems: {}", command::tool("nix-conf aarch64")));
     }
     let registered = |arch: &Arch| receipt.systems.get(arch.target).map(|system| system.interpreter.clone());
+    let accelerated = |arch: &Arch| {
+        let acceleration = receipt.accelerations.get(arch.target);
+        acceleration.map(|acceleration| acceleration.sandbox_paths(arch)).unwrap_or_default()
+    };
     let guest = |arch: &&'static Arch| NixGuest {
         systems: arch.nix_systems,
         interpreter: registered(arch).unwrap_or_else(|| paths::interpreter_path(arch)),
+        native: accelerated(arch),
     };
     let others = list_other_guests(&receipt.rules, |_| args.systems.is_empty());
     let guests: Vec<NixGuest> = archs.iter().map(guest).chain(others).collect();

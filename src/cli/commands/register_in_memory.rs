@@ -183,6 +183,7 @@ fn build_report(facts: &Facts, plan: &Plan, emulators: &[Emulator], done: bool) 
         steps: mount.into_iter().chain(plan.missing.iter().map(step)).collect(),
         systems: new.chain(old).collect(),
         rules: Vec::new(),
+        accelerated: Vec::new(),
         nix: None,
         nix_builds: Vec::new(),
         notes: collect_notes(facts, plan),

@@ -9,10 +9,11 @@ use crate::binfmt::boot;
 use crate::binfmt::table::{self, Table};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::register::acceleration;
 use crate::register::facts::Facts;
 use crate::register::other_emulator;
 use crate::register::own_rule;
-use crate::sanitize::AsText as _;
+use crate::sanitize::{AsText as _, command};
 
 /// Parses the values of `--rule`. A file is one of this machine, also with `--root`, and only root may be able to change it.
 ///
@@ -89,6 +90,10 @@ pub(super) fn split_names(host: &Host, names: &[String]) -> Result<(Vec<String>,
         return Ok((names.to_vec(), known));
     }
     let (rules, systems): (Vec<_>, Vec<_>) = names.iter().cloned().partition(|name| known.contains(name));
+    if let Some(arch) = rules.iter().find_map(|name| acceleration::system_of_rule(name)) {
+        let hint = command::tool_as_root(format!("accelerate --off {}", arch.target));
+        return Err(Error::Usage(format!("accelerate has registered this rule; to end it, run: {hint}")));
+    }
     Ok((systems, rules.into_iter().collect()))
 }
 

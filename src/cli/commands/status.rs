@@ -10,9 +10,11 @@ use crate::binfmt::native;
 use crate::binfmt::native::NativeSupport;
 use crate::binfmt::shell::Shell;
 use crate::cli;
+use crate::diagnose::acceleration::AcceleratedStatus;
 use crate::diagnose::other_entries::OtherEntry;
+use crate::diagnose::rule_state::RuleState;
 use crate::diagnose::status;
-use crate::diagnose::status::{Health, RuleState, RuleStatus, StatusReport, SystemStatus};
+use crate::diagnose::status::{Health, RuleStatus, StatusReport, SystemStatus};
 use crate::diagnose::trial::Trial;
 use crate::error::{Error, ExitCode, Result};
 use crate::host::{self, Host};
@@ -76,6 +78,7 @@ fn print_status(ui: &Ui, status: &StatusReport, shell: &Shell, verbose: bool) {
         print_systems(ui, status, verbose);
     }
     print_rules(ui, &status.rules);
+    print_accelerated(ui, &status.accelerated);
     print_other_entries(ui, &status.other_entries, verbose);
     print_boot(ui, status, shell, verbose);
     if status.unfinished {
@@ -114,6 +117,23 @@ fn print_rules(ui: &Ui, rules: &[RuleStatus]) {
         ui.print_result(&format!("  {} start {}", status.takes, status.interpreter));
         for line in &status.repair {
             ui.print_note(&format!("{}: to repair it, run: {line}", status.rule));
+        }
+    }
+}
+
+/// Prints one line for each system, and what prevents the native programs from being started.
+fn print_accelerated(ui: &Ui, accelerated: &[AcceleratedStatus]) {
+    for system in accelerated.chunk_by(|one, next| one.program.system == next.program.system) {
+        let (good, bad): (Vec<_>, Vec<_>) =
+            system.iter().partition(|status| status.state == RuleState::Registered && status.detail.is_none());
+        let target = system.first().map_or("", |status| status.program.system);
+        if !good.is_empty() {
+            let names: Vec<_> = good.iter().map(|status| status.program.tool.as_str()).collect();
+            ui.print_result(&format!("{target}: native programs are started for {}", names.join(" ")));
+        }
+        for status in bad {
+            let why = status.detail.as_deref().unwrap_or("its entry is missing or off");
+            ui.print_note(&format!("{target}: {} is emulated: {why}", status.program.tool));
         }
     }
 }

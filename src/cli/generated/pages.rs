@@ -63,6 +63,10 @@ pub(super) const COMMON: &[(&str, Entries)] = &[
             ),
             ("/etc/binfmt.d/zz-binfmt-nix-rule-NAME.conf", "The boot rules of register --rule."),
             (
+                "/usr/local/libexec/binfmt-nix/native, /usr/local/libexec/binfmt-nix/bin/qemu-TARGET.accelerator, /etc/binfmt.d/zzz-binfmt-nix-accelerate-NAME.conf",
+                "Native programs, emulators with a launcher, and boot rules of binfmt-nix-accelerate(8).",
+            ),
+            (
                 "/etc/nix/binfmt-nix.conf",
                 "extra-extra-platforms, extra-system-features and extra-sandbox-paths for Nix.",
             ),
@@ -117,7 +121,7 @@ const EXPLAIN_NIX_BUILD: &str =
 const NOTHING: Page = Page { name: "", exit: &[], files: &[], environment: &[], examples: &[], more: &[], see: &[] };
 
 /// All man pages.
-pub(super) const PAGES: [Page; 18] = [
+pub(super) const PAGES: [Page; 19] = [
     Page {
         name: "binfmt-nix",
         examples: &[
@@ -276,6 +280,57 @@ pub(super) const PAGES: [Page; 18] = [
             ("See what would be done:", &["binfmt-nix upgrade aarch64 --dry-run"]),
         ],
         see: &["binfmt-nix-rollback(8)", "binfmt-nix-register(8)", "binfmt-nix-status(8)"],
+        ..NOTHING
+    },
+    Page {
+        name: "binfmt-nix-accelerate",
+        examples: &[
+            (
+                "Use this host's cross compilers in builds that use a tree of Debian for arm64:",
+                &[
+                    "sudo apt-get install gcc-14-aarch64-linux-gnu g++-14-aarch64-linux-gnu",
+                    "sudo binfmt-nix accelerate aarch64 --tree /srv/trixie-arm64",
+                ],
+            ),
+            (
+                "Replace one program:",
+                &["sudo binfmt-nix accelerate aarch64 --pair /nix/store/HASH-xz/bin/xz=/usr/bin/xz"],
+            ),
+            (
+                "See what is replaced, and emulate everything again:",
+                &["binfmt-nix accelerate --list", "sudo binfmt-nix accelerate --off"],
+            ),
+            (
+                "Build a derivation with native programs and without them, and compare:",
+                &["binfmt-nix accelerate --check /nix/store/HASH-NAME.drv"],
+            ),
+        ],
+        more: &[
+            (
+                "HOW IT WORKS",
+                &[
+                    "The entry of a program compares the first 256 bytes of a file, which are a fingerprint of a build but not an identity: among 3,512 programs and libraries of Debian, 178 have the first bytes of another one. The interpreter of these entries is a copy of the installed QEMU with a launcher in it. The launcher compares size and build ID, or the digest, of the file that it was started for, and of the native program. If both are those that were proven, it executes the native one; for every other file, or if the native one is not visible, it continues as QEMU, in the same process.",
+                    "The native program is copied with its loader and libraries to /usr/local/libexec/binfmt-nix/native, which extra-sandbox-paths of Nix names, as an optional path. In a chroot or a container without this directory, programs are emulated.",
+                    "Programs are emulated, too, if they get rights by setuid, if LD_PRELOAD, LD_AUDIT or a variable of QEMU (QEMU_...) is set, or BINFMT_NIX_ACCELERATE=off, and for options that the proof does not cover.",
+                ],
+            ),
+            (
+                "TRUST",
+                &[
+                    "With this command, outputs are made by a native program instead of the one that the derivation declares. That the outputs are the same was shown for a corpus on this machine, and is not guaranteed for other inputs. So it is off unless you turn it on.",
+                    "Do not use it for builds whose results you give to others, such as those of a binary cache, unless each of them was compared: --check compares one derivation, and --audit N compares one start in N while it builds.",
+                    "Only root can change the native programs, their copies and the launcher. Who can replace the guest program in its tree, and restore its size, its build ID and its times, can let the native program run in its place.",
+                ],
+            ),
+            (
+                "LIMITATIONS",
+                &[
+                    "--nixpkgs was not run on nixpkgs itself: its search is tested on recorded paths of stores. It proves each pair on your machine before it turns anything on.",
+                    "A system that is accelerated cannot be disabled: run accelerate --off first.",
+                ],
+            ),
+        ],
+        see: &["binfmt-nix-register(8)", "binfmt-nix-doctor(8)", "nix.conf(5)"],
         ..NOTHING
     },
     Page {

@@ -21,13 +21,15 @@ use crate::register::restore::RestoreReport;
 #[test]
 fn schemas_match_the_documents() {
     let files = [
-        schema::<Report>("register", "The result of register, unregister and apply"),
+        schema::<Report>("register", "The result of register, unregister, accelerate and apply"),
         schema::<commands::apply::ConfigCheck>("apply-check", "The result of apply --check"),
         config_schema(),
         schema::<RestoreReport>("restore", "The result of restore"),
         schema::<ErrorReport>("error", "The error that ended a command"),
         schema::<EventLine>("watch-event", "One line of register --watch --json"),
         schema::<StatusReport>("status", "The result of status"),
+        schema::<commands::accelerate::AcceleratedList>("accelerate-list", "The result of accelerate --list"),
+        schema::<commands::accelerate::RebuildReport>("accelerate-check", "The result of accelerate --check"),
         schema::<CheckReport>("status-check", "The result of status --check"),
         schema::<verify::VerifyReport>("test", "The result of test"),
         schema::<doctor::report::DoctorReport>("doctor", "The result of doctor"),

@@ -9,6 +9,7 @@
 //! described. The repair of a finding is a command for the user. A [`Fix`] is a change that `--fix` may make without
 //! asking. It goes through the plan of `register` or `unregister`, so it never does what those refuse.
 
+pub mod acceleration;
 pub mod boot;
 pub mod containers;
 pub mod flags;
@@ -152,6 +153,7 @@ pub fn all_checks() -> impl Iterator<Item = &'static Check> {
         nix_features::CHECKS,
         nix_sandbox::CHECKS,
         nix_daemon::CHECKS,
+        acceleration::CHECKS,
     ];
     topics.into_iter().flatten()
 }

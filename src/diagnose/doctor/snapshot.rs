@@ -13,6 +13,7 @@ use crate::binfmt::selinux::Selinux;
 use crate::binfmt::shell::{Shell, ShellPlace};
 use crate::binfmt::table::{Table, entry_name};
 use crate::binfmt::userns::run_table::RunTable;
+use crate::diagnose::acceleration::AcceleratedStatus;
 use crate::diagnose::explain::InterpreterStart;
 use crate::diagnose::repair::RepairFacts;
 use crate::error::TrustError;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub registered: BTreeMap<String, System>,
     /// The own rules of the user, with the logical paths of their interpreters, by name.
     pub own_rules: BTreeMap<String, Rule>,
+    /// The guest programs that native ones replace.
+    pub accelerated: Vec<AcceleratedStatus>,
     /// The names of the own rules whose interpreter is missing or may not be executed.
     pub rules_without_interpreter: BTreeSet<String>,
     /// The targets of the systems that `disable` turned off.
@@ -236,6 +239,7 @@ impl Default for Snapshot {
             registered: BTreeMap::new(),
             disabled: BTreeSet::new(),
             own_rules: BTreeMap::new(),
+            accelerated: Vec::new(),
             rules_without_interpreter: BTreeSet::new(),
             interpreters: BTreeMap::new(),
             starts: BTreeMap::new(),

@@ -6,6 +6,7 @@ use super::snapshot::KernelSupport;
 use super::{Check, Fix, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{DIR, Table, entry_name};
 use crate::diagnose::repair::repair_rule;
+use crate::register::acceleration;
 use crate::register::receipt::System;
 use crate::sanitize::text_of_bytes;
 
@@ -156,7 +157,9 @@ fn check_entry_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
 
 /// Own rules whose entries are gone or off.
 fn lost_rules(snapshot: &Snapshot) -> impl Iterator<Item = Occurrence> {
-    let is_lost = |name: &String| !snapshot.table.find_entry(name).is_some_and(|e| e.enabled && snapshot.is_ours(e));
+    let is_in_force = |name: &String| snapshot.table.find_entry(name).is_some_and(|e| e.enabled && snapshot.is_ours(e));
+    // Another check reports the rules of `accelerate`.
+    let is_lost = move |name: &String| !is_in_force(name) && acceleration::system_of_rule(name).is_none();
     snapshot.own_rules.iter().filter(move |(name, _)| is_lost(name)).map(|(name, rule)| {
         let has_interpreter = !snapshot.rules_without_interpreter.contains(name);
         let why = if has_interpreter {

@@ -118,6 +118,18 @@ impl Apply<'_> {
                 None => drop(self.receipt.rules.remove(name)),
             }
         }
+        for planned in &plan.accelerations {
+            let target = planned.arch.target;
+            match planned.acceleration.clone() {
+                Some(new) => drop(self.receipt.accelerations.insert(target.to_owned(), new)),
+                None => drop(self.receipt.accelerations.remove(target)),
+            }
+        }
+        for (target, emulator) in &self.accelerated {
+            if let Some(acceleration) = self.receipt.accelerations.get_mut(*target) {
+                acceleration.emulator = *emulator;
+            }
+        }
         if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() }
     }
 

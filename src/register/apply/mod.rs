@@ -3,6 +3,7 @@
 //! Every change is recorded in the receipt before it is made. If a registration fails, the completed steps are undone,
 //! newest first. If an undo action fails, the remaining ones still run, and every failure is reported.
 
+pub mod accelerate;
 pub mod boot_hook;
 pub mod emulator;
 pub mod entries;
@@ -50,6 +51,8 @@ pub struct Apply<'a> {
     staged: BTreeMap<&'static str, (StagedProgram, Sha256, QemuVersion)>,
     /// Releases and URLs of emulators that came from another source than planned, by target.
     fallback_sources: BTreeMap<&'static str, (QemuVersion, String)>,
+    /// Digests of the emulators that got a launcher, by target.
+    accelerated: BTreeMap<&'static str, Sha256>,
     /// Undo actions of the completed steps, each with the records from before the step.
     undo_list: Vec<(Undo, Vec<Record>)>,
     /// Facts that the user should know at the end.
@@ -82,6 +85,7 @@ impl<'a> Apply<'a> {
             records_before: Vec::new(),
             staged: BTreeMap::new(),
             fallback_sources: BTreeMap::new(),
+            accelerated: BTreeMap::new(),
             undo_list: Vec::new(),
             notes: Vec::new(),
             findings: Vec::new(),
@@ -170,6 +174,8 @@ impl<'a> Apply<'a> {
                 self.write_file(path, text, subject.as_ref(), *executable)
             }
             Step::InstallProgram(sum) => self.install_program(*sum),
+            Step::CopyNative { arch, file } => self.copy_native(arch, file),
+            Step::BuildAccelerator { arch, pairs } => self.build_accelerator(arch, pairs),
             Step::MakeLink { path, target } => self.make_link(path, target),
             Step::AddBootCommand { path, line } => self.add_boot_command(path, line),
             Step::RemoveBootCommand { path, added, created } => self.remove_boot_command(path, added, *created),

@@ -56,6 +56,7 @@ impl Apply<'_> {
         self.staged.clear();
         self.receipt.systems.clone_from(&self.facts.receipt.systems);
         self.receipt.rules.clone_from(&self.facts.receipt.rules);
+        self.receipt.accelerations.clone_from(&self.facts.receipt.accelerations);
         let initial_records = self.undo_list.first().map(|(_, before)| before.clone());
         // Entries are registered again only after their emulators are back at their paths, because the kernel opens the
         // interpreter at registration (flag F).

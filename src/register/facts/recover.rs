@@ -59,7 +59,10 @@ pub(super) fn rebuild_receipt(host: &Host, table: &Table) -> Result<Receipt> {
         receipt.records.extend(file_artifact(host, NIX_OWN_CONF.into())?.map(|made| done_record(made, None)));
     }
     for name in host.list_dir(Path::new(paths::BINFMT_D))? {
-        let name = name.to_str().and_then(|name| name.strip_prefix(paths::OWN_RULE_PREFIX)?.strip_suffix(".conf"));
+        let name = name.to_str().and_then(|name| {
+            let own = name.strip_prefix(paths::OWN_RULE_PREFIX);
+            own.or_else(|| name.strip_prefix(paths::ACCELERATED_FILE_PREFIX))?.strip_suffix(".conf")
+        });
         if let Some(name) = name.filter(|name| own_rule::check_name(name).is_ok()) {
             recover_rule(host, name, table, &mut receipt)?;
             if let Some(own) = receipt.rules.get_mut(name) {

@@ -15,6 +15,7 @@ use crate::paths;
 use crate::qemu::binary;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::own_rule::{self, InterpreterKind, InterpreterProblem};
+use crate::register::request::AccelerateRequest;
 use crate::sanitize::{AsText as _, text_of_bytes};
 
 /// What was read about one requested rule.
@@ -77,6 +78,17 @@ impl Facts {
             Some((path, _)) => Err(Error::Usage(format!("none of the rules takes {}", path.as_text()))),
             None => Ok(()),
         }
+    }
+
+    /// Hashes the files that accelerate a system, or will.
+    pub fn inspect_acceleration(&mut self, host: &Host, arch: &Arch, request: &AccelerateRequest) -> Result<()> {
+        let known = self.receipt.accelerations.get(arch.target).into_iter().flat_map(|known| known.tools.iter());
+        let tools = known.chain(request.tools.iter().map(|(name, new)| (name, &new.tool)));
+        let files = tools.flat_map(|(name, tool)| {
+            tool.files.iter().map(|file| file.target.clone()).chain([paths::own_rule_file(name)])
+        });
+        let files = files.chain([paths::accelerator_path(arch)]).collect();
+        self.hash_paths(host, files)
     }
 
     /// Whether the receipt has anything about an own rule.

@@ -100,6 +100,8 @@ fn compare_step(step: &Step, facts: &Facts) -> Vec<Difference> {
         }
         Step::WriteFile { path, .. } => file(path),
         Step::InstallProgram(_) => file(Path::new(paths::PROGRAM)),
+        Step::CopyNative { file: copy, .. } => file(&copy.target),
+        Step::BuildAccelerator { arch, .. } => file(&paths::accelerator_path(arch)),
         Step::RemoveFile(path) => line(Change::Remove, format!("file {}", path.as_text())),
         Step::MakeLink { path, target } => {
             line(Change::Add, format!("link {} -> {}", path.as_text(), target.as_text()))

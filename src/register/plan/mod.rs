@@ -4,6 +4,7 @@
 //! then the kernel entry. Nix comes last, because Nix must not accept builds that the machine cannot run yet. A plan
 //! made from the resulting state is empty.
 
+pub mod accelerate;
 pub mod boot_hook;
 pub mod conflicts;
 pub mod difference;
@@ -24,10 +25,14 @@ use std::path::PathBuf;
 
 use binfmt_magic::{Arch, EntryName, Rule};
 
+use crate::accelerate::bundle::BundleFile;
+use crate::binfmt::launcher::LauncherPair;
+use crate::register::acceleration::Acceleration;
 use crate::register::receipt::{OwnRule, System};
 use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, text_of_bytes};
 use crate::sha256::Sha256;
+use crate::ui::quantity::count;
 
 /// One change to the machine. [`apply`](super::apply) can do each step and can undo it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +65,20 @@ pub enum Step {
     },
     /// Copy this program, for a boot hook.
     InstallProgram(Sha256),
+    /// Copy a native program, or a file that it needs.
+    CopyNative {
+        /// System whose programs it replaces.
+        arch: &'static Arch,
+        /// Source, target and digest.
+        file: BundleFile,
+    },
+    /// Add a launcher for these programs to a copy of the installed emulator.
+    BuildAccelerator {
+        /// System of the emulator.
+        arch: &'static Arch,
+        /// Programs that the launcher starts.
+        pairs: Vec<LauncherPair>,
+    },
     /// Create a symbolic link.
     MakeLink {
         /// Path of the link.
@@ -161,6 +180,15 @@ pub struct RulePlan {
     pub already: bool,
 }
 
+/// Result of a plan for the native programs of one system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccelerationPlan {
+    /// System that the command is about.
+    pub arch: &'static Arch,
+    /// Record in the receipt afterwards; `None` if nothing is accelerated.
+    pub acceleration: Option<Acceleration>,
+}
+
 /// Changes, notes and findings of one command.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
@@ -170,6 +198,8 @@ pub struct Plan {
     pub systems: Vec<SystemPlan>,
     /// Own rules that the command is about.
     pub rules: Vec<RulePlan>,
+    /// Systems whose native programs change.
+    pub accelerations: Vec<AccelerationPlan>,
     /// Facts that the user should know.
     pub notes: Vec<String>,
     /// Problems that the command does not repair. A finding means exit status 3.
@@ -188,7 +218,7 @@ impl Step {
 
     /// Whether the step of a registration cannot be undone. It is made after everything else.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::RestartNixDaemon | Self::ListBootScripts(_) | Self::RemoveFile(_))
+        matches!(self, Self::RestartNixDaemon | Self::ListBootScripts(_) | Self::RemoveFile(_) | Self::RemoveDir(_))
     }
 
     /// Verb printed before the step. The verbs are part of the JSON output.
@@ -196,9 +226,9 @@ impl Step {
         match self {
             Self::MakeDir(_) => "create",
             Self::DownloadEmulators(_) => "download",
-            Self::CopyEmulator { .. } => "copy",
+            Self::CopyEmulator { .. } | Self::CopyNative { .. } => "copy",
             Self::InstallEmulator(_) | Self::SwapEmulators(_) | Self::InstallProgram(_) => "place",
-            Self::WriteFile { .. } => "write",
+            Self::WriteFile { .. } | Self::BuildAccelerator { .. } => "write",
             Self::MakeLink { .. } => "link",
             Self::ListBootScripts(_) => "run",
             Self::MountTable => "mount",
@@ -232,6 +262,11 @@ impl fmt::Display for Step {
             }
             Self::WriteFile { path, .. } | Self::RemoveFile(path) => write!(f, "{}", path.as_text()),
             Self::InstallProgram(_) => write!(f, "{}", crate::paths::PROGRAM),
+            Self::CopyNative { file, .. } => write!(f, "{}", file.source.as_text()),
+            Self::BuildAccelerator { arch, pairs } => {
+                let path = crate::paths::accelerator_path(arch);
+                write!(f, "{} for {}", path.as_text(), count(pairs.len(), "tool"))
+            }
             Self::MakeLink { path, target } => write!(f, "{} -> {}", path.as_text(), target.as_text()),
             Self::AddBootCommand { path, line } => write!(f, "{}: add \"{line}\"", path.as_text()),
             Self::RemoveBootCommand { path, added, .. } => {

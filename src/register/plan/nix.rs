@@ -1,7 +1,7 @@
 //! Plan of the configuration of Nix: binfmt-nix.conf with the lines of every system, and the line of nix.conf that
 //! includes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use binfmt_magic::Arch;
 
@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::nix::ConfState;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
+use crate::register::acceleration::Acceleration;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::register::own_rule;
@@ -71,7 +72,7 @@ pub(super) fn add_nix_steps(request: &RegisterRequest, facts: &Facts, groups: &m
 
 /// Adds the steps after which Nix is configured for exactly these systems.
 pub(super) fn configure_nix(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) -> Result<()> {
-    let guests = list_guests(systems, &rules_afterwards(facts, groups));
+    let guests = guests_afterwards(facts, systems, groups);
     if guests.is_empty() {
         unregister::add_nix_removal(facts, systems, groups);
         return Ok(());
@@ -108,8 +109,24 @@ pub(super) fn systems_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap
     systems
 }
 
+/// Lists the guests that Nix will be configured for: these systems, and the rules as they will be.
+pub(super) fn guests_afterwards(
+    facts: &Facts,
+    systems: &BTreeMap<String, System>,
+    groups: &StepGroups,
+) -> Vec<NixGuest<'static>> {
+    let mut accelerations = facts.receipt.accelerations.clone();
+    for planned in &groups.accelerations {
+        match planned.acceleration.clone() {
+            Some(new) => accelerations.insert(planned.arch.target.to_owned(), new),
+            None => accelerations.remove(planned.arch.target),
+        };
+    }
+    list_guests(systems, &rules_afterwards(facts, groups), &accelerations)
+}
+
 /// Returns the records of all own rules as they will be.
-pub(super) fn rules_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, OwnRule> {
+fn rules_afterwards(facts: &Facts, groups: &StepGroups) -> BTreeMap<String, OwnRule> {
     let mut rules = facts.receipt.rules.clone();
     for plan in &groups.rules {
         match plan.rule.clone() {
@@ -160,11 +177,13 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
 pub(super) fn list_guests(
     systems: &BTreeMap<String, System>,
     rules: &BTreeMap<String, OwnRule>,
+    accelerations: &BTreeMap<String, Acceleration>,
 ) -> Vec<NixGuest<'static>> {
     let configured = systems.iter().filter(|(_, system)| system.is_in_nix_conf());
     let guest = |(target, system): (&String, &System)| {
         let arch = Arch::by_target(target)?;
-        Some(NixGuest { systems: arch.nix_systems, interpreter: system.interpreter.clone() })
+        let native = accelerations.get(target).map(|acceleration| acceleration.sandbox_paths(arch)).unwrap_or_default();
+        Some(NixGuest { systems: arch.nix_systems, interpreter: system.interpreter.clone(), native })
     };
     configured.filter_map(guest).chain(list_other_guests(rules, |own| own.nix)).collect()
 }
@@ -177,6 +196,7 @@ pub fn list_other_guests(
     let selected = rules.iter().filter(move |(_, own)| is_selected(own));
     selected.filter_map(|(name, own)| {
         let systems = EmulatedSystem::of_rule(name)?.nix_systems();
-        Some(NixGuest { systems, interpreter: own_rule::interpreter_path(&own.rule()?) })
+        let interpreter = own_rule::interpreter_path(&own.rule()?);
+        Some(NixGuest { systems, interpreter, native: BTreeSet::new() })
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{Plan, RulePlan, Step, SystemPlan};
+use super::{AccelerationPlan, Plan, RulePlan, Step, SystemPlan, accelerate};
 use crate::binfmt::table::Table;
 use crate::paths;
 use crate::register::facts::Facts;
@@ -26,6 +26,7 @@ pub(super) struct StepGroups {
     pub(super) last: Vec<Step>,
     pub(super) systems: Vec<SystemPlan>,
     pub(super) rules: Vec<RulePlan>,
+    pub(super) accelerations: Vec<AccelerationPlan>,
     pub(super) notes: Vec<String>,
     pub(super) findings: Vec<String>,
 }
@@ -38,7 +39,8 @@ impl StepGroups {
     }
 
     /// Joins the groups in the order of the plan.
-    pub(super) fn into_plan(self, facts: &Facts) -> Plan {
+    pub(super) fn into_plan(mut self, facts: &Facts) -> Plan {
+        accelerate::keep_above(facts, &mut self);
         let download = (!self.downloads.is_empty()).then_some(Step::DownloadEmulators(self.downloads));
         let registers = |step: &Step| matches!(step, Step::AddEntry { .. });
         let mounts = matches!(facts.table, Table::NotMounted) && self.register.iter().any(registers);
@@ -61,6 +63,7 @@ impl StepGroups {
             steps: prepend_missing_dirs(steps, facts),
             systems: self.systems,
             rules: self.rules,
+            accelerations: self.accelerations,
             notes: self.notes,
             findings: self.findings,
         }

@@ -78,6 +78,12 @@ fn plan_system(
             hint: format!("to change it all the same, run: {}", facts.shell.write_command(word, &system.entry)),
         });
     }
+    if !request.enable && facts.receipt.is_accelerated(arch) {
+        return Err(Error::Conflict {
+            what: format!("programs of {} are accelerated, and their entries are not turned off", arch.target),
+            hint: format!("first, run: {}", facts.shell.tool_command(format_args!("accelerate --off {}", arch.target))),
+        });
+    }
     let boot = plan_boot_file(request, facts, arch)?;
     let entry = plan_entry(request, facts, arch, system)?;
     // An interrupted upgrade may have left further entries, which are not kept while the system is off.

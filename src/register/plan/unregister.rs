@@ -8,16 +8,17 @@ use std::path::Path;
 
 use binfmt_magic::Arch;
 
-use super::{Plan, RulePlan, Step, SystemPlan};
+use super::{AccelerationPlan, Plan, RulePlan, Step, SystemPlan, accelerate};
 use crate::binfmt::boot_hook;
 use crate::binfmt::table::entry_name;
-use crate::nix::conf;
+use crate::nix::conf::{self, NixGuest};
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
+use crate::register::acceleration::{self, Acceleration};
 use crate::register::facts::{Facts, RecordState};
-use crate::register::plan::nix::{list_guests, rules_afterwards};
+use crate::register::plan::nix::{guests_afterwards, list_guests};
 use crate::register::plan::step_groups::StepGroups;
-use crate::register::receipt::{Artifact, OwnRule, Record, System};
+use crate::register::receipt::{Artifact, Record, System};
 use crate::register::request::{RegisterRequest, UnregisterRequest};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
@@ -32,31 +33,38 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
             plan.systems.push(SystemPlan { arch, system: None, already: !known });
         }
     }
-    let rules: BTreeSet<String> = request.rules.iter().filter(|name| facts.has_rule(name)).cloned().collect();
-    let shown = request.rules.iter().filter(|name| rules.contains(*name) || !request.all);
+    let is_own = |name: &&String| acceleration::system_of_rule(name).is_none();
+    let rules: BTreeSet<String> =
+        request.rules.iter().filter(|name| is_own(name) && facts.has_rule(name)).cloned().collect();
+    let shown = request.rules.iter().filter(is_own).filter(|name| rules.contains(*name) || !request.all);
     plan.rules.extend(shown.map(|name| RulePlan { name: name.clone(), rule: None, already: !rules.contains(name) }));
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let remaining: BTreeMap<_, _> =
         facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
     let kept_rules = facts.receipt.rules.clone().into_iter().filter(|(name, _)| !rules.contains(name)).collect();
-    plan_nix_removal(facts, &remaining, &kept_rules, &mut plan);
+    let is_kept = |(target, _): &(String, Acceleration)| is_kept(target);
+    let accelerations = facts.receipt.accelerations.clone().into_iter().filter(is_kept).collect();
+    plan_nix_removal(facts, &list_guests(&remaining, &kept_rules, &accelerations), &mut plan);
     plan.steps.extend(in_memory_removal(request, facts));
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);
         plan.notes.push(format!("{entry} was registered by register --watch, which registers it again while it runs"));
     }
     add_removal(facts, &requested, &rules, &mut plan);
-    if remaining.is_empty() && facts.receipt.rules.keys().all(|name| rules.contains(name)) {
+    let is_removed = |name: &String| plan.rules.iter().any(|rule| rule.name == *name && rule.rule.is_none());
+    if remaining.is_empty() && facts.receipt.rules.keys().all(is_removed) {
         add_undo_steps(facts, &mut plan, is_of_hook);
         if plan.steps.iter().any(|step| matches!(step, Step::RemoveFile(path) if boot_hook::is_runlevel_link(path))) {
             let insserv = facts.boot.hook.as_ref().and_then(|state| state.insserv.clone());
             plan.steps.extend(insserv.map(Step::ListBootScripts));
         }
         add_undo_steps(facts, &mut plan, |record| matches!(record.made, Artifact::Mount { .. }));
+        let planned = plan.steps.clone();
+        let is_planned = |path: &Path| planned.contains(&Step::RemoveDir(path.to_owned()));
         add_undo_steps(
             facts,
             &mut plan,
-            |record| matches!(&record.made, Artifact::Dir { path } if !is_above_receipt(path)),
+            |record| matches!(&record.made, Artifact::Dir { path } if !is_above_receipt(path) && !is_planned(path)),
         );
     }
     if requested.is_empty() && rules.is_empty() && !plan.steps.is_empty() {
@@ -74,6 +82,8 @@ pub(super) fn add_removal_of_others(request: &RegisterRequest, facts: &Facts, gr
     add_removal(facts, &registered, &others.rules, &mut plan);
     groups.removed.extend(plan.steps);
     groups.findings.extend(plan.findings);
+    groups.rules.extend(plan.rules);
+    groups.accelerations.extend(plan.accelerations);
     // These steps are the last of all, because rollback cannot restore an entry whose emulator was only in memory.
     groups.last.extend(in_memory_removal(&others, facts));
     groups.systems.extend(registered.into_iter().map(|arch| SystemPlan { arch, system: None, already: false }));
@@ -83,7 +93,7 @@ pub(super) fn add_removal_of_others(request: &RegisterRequest, facts: &Facts, gr
 /// Adds the removal of the lines of nix.conf that belong to none of `systems` to a registration.
 pub(super) fn add_nix_removal(facts: &Facts, systems: &BTreeMap<String, System>, groups: &mut StepGroups) {
     let mut plan = Plan::default();
-    plan_nix_removal(facts, systems, &rules_afterwards(facts, groups), &mut plan);
+    plan_nix_removal(facts, &guests_afterwards(facts, systems, groups), &mut plan);
     groups.nix.extend(plan.steps);
     groups.findings.extend(plan.findings);
 }
@@ -100,7 +110,11 @@ fn in_memory_removal(request: &UnregisterRequest, facts: &Facts) -> impl Iterato
 }
 
 /// Adds the steps that remove the entries, boot files and emulators of these systems and own rules.
-fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTreeSet<String>, plan: &mut Plan) {
+pub(super) fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTreeSet<String>, plan: &mut Plan) {
+    let accelerated: Vec<_> = systems.iter().flat_map(|arch| facts.receipt.accelerated_rules(arch.target)).collect();
+    let rules = &rules.iter().chain(&accelerated).cloned().collect::<BTreeSet<_>>();
+    plan.rules.extend(accelerated.into_iter().map(|name| RulePlan { name, rule: None, already: false }));
+    plan.accelerations.extend(systems.iter().map(|arch| AccelerationPlan { arch, acceleration: None }));
     let is_removed = |record: &Record| {
         let is_of_system = |target: &String| systems.iter().any(|arch| arch.target == target);
         record.target.as_ref().is_some_and(is_of_system)
@@ -108,9 +122,15 @@ fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTreeSet<String
     };
     let replaced = facts.replaced_records.iter().filter(|record| is_removed(record));
     plan.findings.extend(replaced.map(|record| describe_modified(&describe_artifact(facts, &record.made))));
-    for kind in [is_entry, is_file, is_interpreter] {
+    for kind in [is_entry, is_file, is_interpreter, is_program] {
         add_undo_steps(facts, plan, |record| is_removed(record) && kind(&record.made));
     }
+    // The records of directories name no system.
+    let is_dir = |record: &Record| {
+        matches!(record.made, Artifact::Dir { .. })
+            && systems.iter().any(|arch| accelerate::is_accelerating(record, arch))
+    };
+    add_undo_steps(facts, plan, is_dir);
 }
 
 fn is_entry(made: &Artifact) -> bool {
@@ -124,10 +144,15 @@ fn is_file(made: &Artifact) -> bool {
 /// Whether a record belongs to the boot hook, which all systems share.
 fn is_of_hook(record: &Record) -> bool {
     match &record.made {
-        Artifact::Program { .. } | Artifact::Link { .. } | Artifact::BootCommand { .. } => true,
+        Artifact::Link { .. } | Artifact::BootCommand { .. } => true,
+        Artifact::Program { path, .. } => path == Path::new(paths::PROGRAM),
         Artifact::File { path, .. } => boot_hook::is_hook_file(path),
         _ => false,
     }
+}
+
+fn is_program(made: &Artifact) -> bool {
+    matches!(made, Artifact::Program { .. })
 }
 
 fn is_interpreter(made: &Artifact) -> bool {
@@ -141,21 +166,15 @@ fn is_above_receipt(path: &Path) -> bool {
 
 /// Plans the removal of the systems from binfmt-nix.conf. If no system remains, the file and the `!include` line are
 /// removed.
-fn plan_nix_removal(
-    facts: &Facts,
-    remaining: &BTreeMap<String, System>,
-    rules: &BTreeMap<String, OwnRule>,
-    plan: &mut Plan,
-) {
+fn plan_nix_removal(facts: &Facts, guests: &[NixGuest], plan: &mut Plan) {
     let is_own_conf =
         |record: &Record| matches!(&record.made, Artifact::File { path, .. } if path == Path::new(NIX_OWN_CONF));
     let before = plan.steps.len();
-    let guests = list_guests(remaining, rules);
     if guests.is_empty() {
         add_undo_steps(facts, plan, |record| matches!(record.made, Artifact::Include { .. }));
         add_undo_steps(facts, plan, is_own_conf);
     } else if facts.receipt.records.iter().any(is_own_conf) {
-        let text = conf::own_file_text(&guests).into_bytes();
+        let text = conf::own_file_text(guests).into_bytes();
         if facts.files.get(Path::new(NIX_OWN_CONF)) != Some(&Some(Sha256::of_bytes(&text))) {
             let path = NIX_OWN_CONF.into();
             let changed = facts.records().any(|(record, state)| is_own_conf(record) && *state == RecordState::Modified);
@@ -172,7 +191,7 @@ fn plan_nix_removal(
 }
 
 /// Adds steps that undo the selected records, newest first.
-fn add_undo_steps(facts: &Facts, plan: &mut Plan, is_selected: impl Fn(&Record) -> bool) {
+pub(super) fn add_undo_steps(facts: &Facts, plan: &mut Plan, is_selected: impl Fn(&Record) -> bool) {
     let records: Vec<_> = facts.records().filter(|(record, _)| is_selected(record)).collect();
     for (record, state) in records.into_iter().rev() {
         match (state, &record.made) {
@@ -223,6 +242,7 @@ impl Facts {
     fn has_records_for(&self, arch: &Arch) -> bool {
         self.receipt.systems.contains_key(arch.target)
             || self.receipt.records_of(arch.target).next().is_some()
+            || self.receipt.is_accelerated(arch)
             || self.in_memory_entry(arch).is_some()
     }
 }

@@ -14,13 +14,14 @@ pub use validate::InvalidReceipt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::Rule;
+use binfmt_magic::{Arch, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
 use crate::nix::daemon::OutdatedDaemon;
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
+use crate::register::acceleration::{self, Acceleration};
 use crate::register::subject::Subject;
 use crate::sanitize::bytes_of;
 use crate::sha256::Sha256;
@@ -40,6 +41,9 @@ pub struct Receipt {
     /// Own rules of the user, by the name of their entry.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub rules: BTreeMap<String, OwnRule>,
+    /// Guest programs that native programs replace (`accelerate`), by QEMU target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub accelerations: BTreeMap<String, Acceleration>,
     /// Records of the artifacts, oldest first.
     pub records: Vec<Record>,
     /// Nix-daemon that could not be restarted after its settings were changed.
@@ -188,9 +192,10 @@ pub enum Artifact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         qemu: Option<String>,
     },
-    /// Copy of this program, which a boot hook starts.
+    /// Copy of this program, which a boot hook starts; of a native program, or of a file that it needs; or an emulator with
+    /// a launcher.
     Program {
-        /// Logical path of the copy.
+        /// Logical path of the file.
         path: PathBuf,
         /// Digest of the whole file.
         sha256: Sha256,
@@ -333,6 +338,7 @@ impl Default for Receipt {
             version: VERSION,
             systems: BTreeMap::new(),
             rules: BTreeMap::new(),
+            accelerations: BTreeMap::new(),
             records: Vec::new(),
             outdated_daemon: None,
         }
@@ -425,6 +431,17 @@ impl Receipt {
     pub fn rule_names(&self) -> BTreeSet<String> {
         let recorded = self.records.iter().filter_map(|record| record.rule.clone());
         self.rules.keys().cloned().chain(recorded).collect()
+    }
+
+    /// Names of the rules that `accelerate` registered for a system, those of interrupted runs included.
+    pub fn accelerated_rules(&self, target: &str) -> BTreeSet<String> {
+        let is_of_system = |name: &String| acceleration::system_of_rule(name).is_some_and(|arch| arch.target == target);
+        self.rule_names().into_iter().filter(is_of_system).collect()
+    }
+
+    /// Whether programs of a system are accelerated, or were while a run was interrupted.
+    pub fn is_accelerated(&self, arch: &Arch) -> bool {
+        self.accelerations.contains_key(arch.target) || !self.accelerated_rules(arch.target).is_empty()
     }
 
     /// Whether the receipt has no system and no record.

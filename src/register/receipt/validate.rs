@@ -12,7 +12,7 @@ use super::{Artifact, Receipt, Record, System, VERSION};
 use crate::binfmt::boot_hook;
 use crate::binfmt::init_system::WSL_CONF;
 use crate::paths;
-use crate::register::own_rule;
+use crate::register::{acceleration, own_rule};
 use crate::sanitize::{AsText as _, bytes_of};
 
 /// Reason why a text is not a valid receipt.
@@ -55,6 +55,11 @@ pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> 
         let is_own = own_rule::check_name(name).is_ok() && rule.rule().is_some_and(|rule| has_name(&rule, name));
         ensure(is_own, || InvalidReceipt::Entry(name.clone()))?;
     }
+    for (target, acceleration) in &receipt.accelerations {
+        find_target(target)?;
+        let mut copies = acceleration.files().into_iter().map(|file| &file.target);
+        copies.try_for_each(|path| ensure(acceleration::is_native_path(path), || invalid_path(path)))?;
+    }
     receipt.records.iter().try_for_each(validate_record)
 }
 
@@ -79,7 +84,10 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
         Artifact::Entry { name, line } => {
             ensure(arch.is_some_and(|arch| is_entry(arch, name, line)), || InvalidReceipt::Entry(name.clone()))
         }
-        Artifact::Dir { path } => ensure(paths::managed_dirs().any(|dir| dir == path), || invalid_path(path)),
+        Artifact::Dir { path } => {
+            let is_own = paths::managed_dirs().any(|dir| dir == path) || acceleration::is_native_path(path);
+            ensure(is_own, || invalid_path(path))
+        }
         Artifact::Include { path, .. } => {
             ensure(paths::NIX_CONFS.iter().any(|conf| path == Path::new(conf)), || invalid_path(path))
         }
@@ -87,7 +95,10 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
             let is_own = |arch| own_interpreters(arch).contains(path) || *path == paths::previous_path(arch);
             ensure(arch.is_some_and(is_own), || invalid_path(path))
         }
-        Artifact::Program { path, .. } => ensure(path == Path::new(paths::PROGRAM), || invalid_path(path)),
+        Artifact::Program { path, .. } => {
+            let is_of_system = |arch| *path == paths::accelerator_path(arch) || acceleration::is_native_path(path);
+            ensure(path == Path::new(paths::PROGRAM) || arch.is_some_and(is_of_system), || invalid_path(path))
+        }
         Artifact::Link { path, target } => ensure(boot_hook::is_hook_link(path, target), || invalid_path(path)),
         Artifact::BootCommand { path, added, .. } => {
             let is_own = path == Path::new(WSL_CONF) && boot_hook::is_own_addition(added);

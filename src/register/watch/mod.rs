@@ -16,9 +16,10 @@ use std::time::Instant;
 
 use binfmt_magic::Arch;
 
-use crate::binfmt::table;
+use crate::binfmt::table::{self, Table};
 use crate::error::{Error, Result};
 use crate::host::{DirWatch, Host, InotifyInstance, LockHolder, WakeReason};
+use crate::register::acceleration;
 use crate::register::receipt::Receipt;
 use crate::register::report::Report;
 use crate::register::subject::Subject;
@@ -162,6 +163,7 @@ impl<'a> TableWatcher<'a> {
                 return self.known_drifts.clone();
             }
         };
+        self.update_accelerated(&table);
         let disabled = read_disabled(self.host);
         let now: BTreeSet<Drift> = drift::find_drifts(&self.expected, &table, &disabled).into_iter().collect();
         for drift in now.difference(&self.known_drifts) {
@@ -191,7 +193,11 @@ impl<'a> TableWatcher<'a> {
     }
 
     fn restore_entries(&mut self, reregister: &mut dyn Reregister, missing: &[Subject]) {
-        let report = reregister.register_again(missing);
+        // A registration of their system registers the entries of accelerated programs.
+        let system = |subject: &Subject| acceleration::system_of_rule(subject.name()).map(Subject::System);
+        let missing: BTreeSet<_> =
+            missing.iter().map(|subject| system(subject).unwrap_or_else(|| subject.clone())).collect();
+        let report = reregister.register_again(&missing.into_iter().collect::<Vec<_>>());
         // Events until now come from the registration itself. The check below covers any other change.
         drop(self.watch.discard_events());
         let result = report.and_then(|report| self.update_expected(&report));
@@ -202,6 +208,21 @@ impl<'a> TableWatcher<'a> {
             Err(error) => self.report_failure("register", &error),
         }
         self.detect_drifts();
+    }
+
+    /// Expects the entries of the accelerated programs of the watched systems, as the receipt has them now.
+    fn update_accelerated(&mut self, table: &Table) {
+        let receipt = Receipt::load(self.host).ok().flatten().unwrap_or_default();
+        let systems: Vec<_> = self.expected.iter().filter_map(|entry| entry.subject.arch()).collect();
+        let names: BTreeSet<_> = systems.iter().flat_map(|arch| receipt.accelerated_rules(arch.target)).collect();
+        let is_rule = |entry: &ExpectedEntry| acceleration::system_of_rule(entry.subject.name()).is_some();
+        self.expected.retain(|entry| !is_rule(entry) || names.contains(entry.subject.name()));
+        for name in names.iter().filter(|name| table.has_entry(name)) {
+            let subject = Subject::Rule(name.clone());
+            if !self.expected.iter().any(|entry| entry.subject == subject) {
+                self.expected.push(ExpectedEntry::from_table(subject, name, table));
+            }
+        }
     }
 
     /// Expects the entries of a registration from now on.

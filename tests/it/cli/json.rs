@@ -49,7 +49,7 @@ fn findings_are_in_the_document() {
 }
 
 /// Each case is a command line, its exit status, and parts of its error and help.
-const ERRORS: [(&[&str], i32, &str, &str); 23] = [
+const ERRORS: [(&[&str], i32, &str, &str); 24] = [
     (&["register", "x86_64"], 2, "without an emulator", "nothing needs to be registered"),
     (&["register", "aarch64", "--qemu", "/bin/sh"], 1, "/bin/sh", "--source"),
     (&["apply", "--config", "/dev/null"], 1, "/dev/null", ""),
@@ -58,6 +58,7 @@ const ERRORS: [(&[&str], i32, &str, &str); 23] = [
     (&["enable", "aarch64"], 3, "not registered by binfmt-nix", "register aarch64"),
     (&["upgrade", "aarch64"], 3, "not registered by binfmt-nix", "register aarch64"),
     (&["rollback", "aarch64"], 3, "not registered by binfmt-nix", "register aarch64"),
+    (&["accelerate", "aarch46"], 2, "aarch46", "binfmt-nix list"),
     (&["run", "-s", "aarch46"], 2, "cannot be combined with --root", ""),
     (&["fetch", "aarch46", "-o", "/x"], 2, "aarch46", "binfmt-nix list"),
     (&["explain", "--pid", "1"], 2, "cannot be combined with --root", ""),

@@ -1,5 +1,6 @@
 //! `register`, `unregister` and `apply`.
 
+pub(crate) mod accelerate;
 pub(crate) mod apply;
 pub(crate) mod boot_hook;
 pub(crate) mod concurrent_changes;

@@ -14,6 +14,7 @@ use crate::binfmt::probe::ProbeResult;
 use crate::binfmt::setuid;
 use crate::binfmt::table;
 use crate::binfmt::table::{Table, entry_name};
+use crate::diagnose::acceleration;
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, Snapshot, TrialRun, interpreter_path, systems_matched_by};
 use crate::diagnose::explain::{InterpreterStart, find_interpreter_start};
@@ -58,6 +59,7 @@ pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
             .map(|(name, _)| name.clone())
             .collect(),
         own_rules,
+        accelerated: acceleration::list_accelerated(host, facts),
         disabled: facts.receipt.systems.iter().filter(|(_, s)| s.disabled).map(|(target, _)| target.clone()).collect(),
         interpreters: BTreeMap::new(),
         starts: BTreeMap::new(),
