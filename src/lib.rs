@@ -25,6 +25,7 @@
 //! | [`paths`] | every path and file name that this tool owns |
 //! | [`sanitize`] | untrusted text made safe for a terminal; shell quoting |
 //! | [`sha256`] | SHA-256 digests |
+//! | [`sorted`] | sorted lists, sets and maps in a small program |
 //!
 //! The pure table of systems, rules and probe programs is the crate `binfmt-magic` in `magic/`; it does not
 //! depend on this crate.
@@ -52,4 +53,5 @@ pub mod register;
 pub mod sandbox;
 pub mod sanitize;
 pub mod sha256;
+pub mod sorted;
 pub mod ui;

@@ -33,6 +33,7 @@ const ROOMS: &[&str] = &[
     "paths",
     "sanitize",
     "sha256",
+    "sorted",
 ];
 
 /// Forbidden uses that the order alone would allow.

@@ -6,7 +6,6 @@
 //! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
 //! and so does a manual `systemd-binfmt FILE` until the next restart.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use crate::error::Result;
 use crate::host::{self, Host};
 use crate::paths::{self, BINFMT_D};
 use crate::sanitize::AsText as _;
+use crate::sorted;
 
 /// The directories, highest precedence first (binfmt.d(5)).
 const DIRS: [&str; 4] = [BINFMT_D, "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
@@ -207,7 +207,7 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let reader_problem = find_reader_problem(host, &init)?;
     let hook = reader_problem.is_some().then(|| HookState::inspect(host, &init));
     let by_rules = rules.iter().map(|boot| boot.rule.name.to_string());
-    let names: BTreeSet<String> = Arch::ALL.iter().flat_map(paths::entry_names).chain(by_rules).collect();
+    let names = sorted::set(Arch::ALL.iter().flat_map(paths::entry_names).chain(by_rules));
     let switch_off = find_switch_off_lines(host, &names)?;
     Ok(Boot { rules, refused, reader_problem, hook, switch_off })
 }

@@ -14,6 +14,7 @@ use binfmt_magic::{Arch, Entry, Rule, WINDOW};
 
 use crate::binfmt::table::{Table, entry_name};
 use crate::host;
+use crate::sorted;
 
 /// The first bytes of programs that the machine runs natively, each with its name in messages.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub fn find_harmful_entries(table: &Table, machine: &str) -> BTreeMap<String, Ha
         let native = natives.taken_by(&entry.rule).map(|what| Harm::TakesNative(what.to_owned()));
         native.or_else(|| takes_itself(&entry.rule).then_some(Harm::TakesItself))
     };
-    dormant.into_iter().filter_map(|entry| Some((entry_name(entry), harm(entry)?))).collect()
+    sorted::map(dormant.into_iter().filter_map(|entry| Some((entry_name(entry), harm(entry)?))))
 }
 
 /// Whether the rule takes its own interpreter.

@@ -16,6 +16,7 @@ use crate::binfmt::probe;
 use crate::binfmt::probe::isolated::{self, Isolation};
 use crate::binfmt::probe::{ProbeResult, ProbeRun};
 use crate::binfmt::table::{Table, entry_name};
+use crate::sorted;
 
 /// The reason why a system is not registered on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum LoaderSupport {
 /// Returns the targets among `systems` that run, or may run, natively on `machine` (as `uname -m` prints it). `table` is
 /// the visible table.
 pub fn find_native(systems: &[&'static Arch], machine: &str, table: &Table) -> BTreeMap<&'static str, NativeSupport> {
-    systems.iter().filter_map(|arch| Some((arch.target, detect_native(arch, machine, table)?))).collect()
+    sorted::map(systems.iter().filter_map(|arch| Some((arch.target, detect_native(arch, machine, table)?))))
 }
 
 fn detect_native(arch: &'static Arch, machine: &str, table: &Table) -> Option<NativeSupport> {

@@ -13,6 +13,7 @@ use crate::register::acceleration;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::sanitize::{shell_quote, text_of_bytes};
+use crate::sorted;
 
 /// The facts that decide which commands can work on a machine.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl<'a> RepairFacts<'a> {
             table: &facts.table,
             is_read_only: facts.is_table_read_only,
             harmful: &facts.harmful_entries,
-            own_entries: facts.our_entries().collect(),
+            own_entries: sorted::set(facts.our_entries()),
         }
     }
 

@@ -15,6 +15,8 @@ use super::memfd::{create_input, create_scratch};
 use super::process::{later, wait_for_exit};
 use super::regular_file::read_limited;
 
+use crate::sorted;
+
 /// Largest output of one stream, and of one file.
 const MAX_OUTPUT: u64 = 64 << 20;
 
@@ -97,7 +99,7 @@ pub fn create_filled_dir(dir: &Path, files: &[(String, &[u8])]) -> io::Result<()
 pub fn take_dir(dir: &Path) -> io::Result<Vec<CapturedFile>> {
     let mut files = Vec::new();
     collect(dir, Path::new(""), &mut files)?;
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    sorted::sort_by_key(&mut files, |file| file.path.clone());
     std::fs::remove_dir_all(dir)?;
     Ok(files)
 }

@@ -18,6 +18,8 @@ use nix::sys::signal::SigSet;
 use nix::unistd::execve;
 use signal_hook::flag;
 
+use crate::sorted;
+
 /// PATH of execvp(3) if the variable is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -26,7 +28,7 @@ const SHELL: &str = "/bin/sh";
 
 /// Replaces this process by a program, with the environment of this process. Returns only if that fails.
 pub(super) fn exec_program(program: &Path, args: &[OsString]) -> io::Error {
-    exec_file(program, program.as_os_str(), args, &std::env::vars_os().collect())
+    exec_file(program, program.as_os_str(), args, &sorted::map(std::env::vars_os()))
 }
 
 /// Replaces this process by a program, without environment. Returns only if that fails.
@@ -50,7 +52,7 @@ pub fn find_command(program: &OsStr) -> Option<PathBuf> {
 /// PATH is searched as by execvp(3), with one difference: EACCES is an error only of a file that exists. execvp(3) reports
 /// it if one directory of PATH cannot be searched, even if no other one has the command.
 pub fn exec_caller_command(program: &OsStr, args: &[OsString], variables: &[(&str, String)]) -> io::Error {
-    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    let mut environment = sorted::map(std::env::vars_os());
     environment.extend(variables.iter().map(|(name, value)| ((*name).into(), value.into())));
     let mut last = Errno::ENOENT.into();
     for path in possible_paths(program) {

@@ -5,6 +5,8 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::sorted;
+
 /// Applies `work` to every item, in as many threads as the machine has processors. Returns the results in the order of the
 /// items. Where no other thread can be started, this one does everything.
 pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -28,7 +30,7 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec
         }
         done
     });
-    done.sort_by_key(|(number, _)| *number);
+    sorted::sort_by_key(&mut done, |(number, _)| *number);
     done.into_iter().map(|(_, result)| result).collect()
 }
 

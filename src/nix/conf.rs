@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::sanitize::is_printable;
+use crate::sorted;
 
 /// The name of our own file, in the directory of nix.conf.
 pub const OWN_FILE_NAME: &str = "binfmt-nix.conf";
@@ -113,7 +114,7 @@ pub fn platform_lines(systems: &[&str]) -> Vec<String> {
 
 /// Returns the system features that nixpkgs requires of a builder for these systems, each once.
 pub fn required_features(systems: &[&str]) -> Vec<&'static str> {
-    let features: BTreeSet<_> = systems.iter().filter_map(|system| binfmt_magic::required_feature(system)).collect();
+    let features = sorted::set(systems.iter().filter_map(|system| binfmt_magic::required_feature(system)));
     features.into_iter().collect()
 }
 

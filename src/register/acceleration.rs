@@ -19,6 +19,7 @@ use crate::host::{Host, INTERNAL};
 use crate::paths;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
+use crate::sorted;
 
 /// Guest programs of one system that native programs replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ impl Acceleration {
 
     /// Copies that the programs need, each once.
     pub fn files(&self) -> BTreeSet<&BundleFile> {
-        self.tools.values().flat_map(|tool| &tool.files).collect()
+        sorted::set(self.tools.values().flat_map(|tool| &tool.files))
     }
 
     /// Paths that Nix's sandbox needs.
@@ -122,7 +123,7 @@ impl Acceleration {
         let path = |tool: &AcceleratedTool| {
             if tool.files.is_empty() { tool.sandbox_path.clone() } else { paths::native_dir(arch) }
         };
-        self.tools.values().map(path).collect()
+        sorted::set(self.tools.values().map(path))
     }
 }
 

@@ -8,6 +8,7 @@ use binfmt_magic::{Arch, Rule};
 use crate::qemu::download::Network;
 use crate::qemu::obtain::source::Source;
 use crate::register::acceleration::{self, AcceleratedTool};
+use crate::sorted;
 
 /// Request of `register SYSTEM…`.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl RegisterRequest {
         let systems = Arch::ALL.iter().filter(is_other).collect();
         // The rules of accelerated programs end with their system.
         let is_other = |name: &&String| !self.rules.contains_key(*name) && acceleration::system_of_rule(name).is_none();
-        let rules = registered_rules.iter().filter(is_other).cloned().collect();
+        let rules = sorted::set(registered_rules.iter().filter(is_other).cloned());
         UnregisterRequest { systems, rules, all: true, by_watcher: false }
     }
 }

@@ -110,8 +110,8 @@ impl LogEvent {
             ("event", text(self.name)),
         ];
         let fields = self.fields.iter().map(|(key, value)| (*key, text(value)));
-        let object: Map<String, Value> =
-            head.into_iter().chain(fields).map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut object = Map::new();
+        object.extend(head.into_iter().chain(fields).map(|(key, value)| (key.to_owned(), value)));
         sanitize_json(&Value::Object(object).to_string())
     }
 }

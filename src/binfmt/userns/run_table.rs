@@ -12,6 +12,7 @@ use crate::binfmt::table;
 use crate::binfmt::table::entry_name;
 use crate::host::{self, Host};
 use crate::paths;
+use crate::sorted;
 
 /// The beginning of the source. The targets of the systems follow, separated by commas.
 const MARK: &str = "binfmt-nix-run:";
@@ -34,7 +35,7 @@ impl RunTable {
 
     fn parse(source: &str) -> Option<Self> {
         let targets = source.strip_prefix(MARK)?.split(',');
-        Some(Self { targets: targets.filter_map(Arch::by_target).map(|arch| arch.target).collect() })
+        Some(Self { targets: sorted::set(targets.filter_map(Arch::by_target).map(|arch| arch.target)) })
     }
 
     /// Returns the source of the mount that marks the table.

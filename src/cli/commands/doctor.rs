@@ -27,6 +27,7 @@ use crate::register::plan;
 use crate::register::plan::{Plan, Step};
 use crate::register::receipt::{NixBuildResult, NixUse};
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
+use crate::sorted;
 use crate::ui::{CheckBar, Ui};
 
 pub(super) fn run(args: &cli::DoctorArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -182,7 +183,7 @@ fn register_rule_again(host: &Host, ui: &Ui, name: &str) -> Result<()> {
     let mut facts = Facts::gather(host, &[], None)?;
     let file = paths::own_rule_file(name);
     let request = RegisterRequest {
-        rules: facts.receipt.parsed_rules().into_iter().filter(|(known, _)| known == name).collect(),
+        rules: sorted::map(facts.receipt.parsed_rules().into_iter().filter(|(known, _)| known == name)),
         persist: facts.boot.rules.iter().any(|boot| boot.file == file),
         ..request_nothing(Network::default())
     };

@@ -1,6 +1,5 @@
 //! The command `fetch`: downloads emulators into an archive for `register --from`.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
@@ -26,6 +25,7 @@ use crate::qemu::obtain::{
 use crate::qemu::version_query::VersionQuery;
 use crate::sanitize::{AsText as _, shell_quote};
 use crate::sha256::{HashingWriter, Sha256};
+use crate::sorted;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCode> {
@@ -133,7 +133,7 @@ fn obtain(
             tried: format!("{} has none", supply.origin_name()),
         });
     }
-    found.sort_by_key(|emulator| emulator.arch.target);
+    sorted::sort_by_key(&mut found, |emulator| emulator.arch.target);
     Ok(found)
 }
 
@@ -160,7 +160,7 @@ fn build_manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
         sha256: emulator.sha256,
     };
     // Archives of other publishers may contain several releases.
-    let releases: BTreeSet<QemuVersion> = emulators.iter().map(|emulator| emulator.version).collect();
+    let releases = sorted::set(emulators.iter().map(|emulator| emulator.version));
     let releases: Vec<_> = releases.iter().map(ToString::to_string).collect();
     Manifest {
         version: Manifest::VERSION,

@@ -34,6 +34,7 @@ use crate::register::report::Report;
 use crate::register::request::{NixChoice, OtherSystems, RegisterRequest};
 use crate::register::subject::Subject;
 use crate::register::watch::Reregister;
+use crate::sorted;
 use crate::ui::Ui;
 
 pub(super) fn run(args: &cli::RegisterArgs, host: &Host, container: Option<&Container>, ui: &Ui) -> Result<ExitCode> {
@@ -142,7 +143,7 @@ impl Reregister for FilesReregister<'_> {
         let systems: Vec<&'static Arch> = subjects.iter().filter_map(Subject::arch).collect();
         let is_missing = |name: &String| subjects.contains(&Subject::Rule(name.clone()));
         let rules = self.request.rules.iter().filter(|(name, _)| is_missing(name));
-        let rules = rules.map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        let rules = sorted::map(rules.map(|(name, rule)| (name.clone(), rule.clone())));
         // The files of --test may be gone by now.
         let tests = Vec::new();
         let mut request = RegisterRequest { systems: systems.clone(), rules, tests, ..self.request.clone() };

@@ -32,6 +32,7 @@ use crate::register::report::{Report, StepReport, SystemReport};
 use crate::register::request::RegisterRequest;
 use crate::register::subject::Subject;
 use crate::register::watch::Reregister;
+use crate::sorted;
 use crate::ui::Ui;
 
 pub(super) fn run(
@@ -127,7 +128,7 @@ fn find_working_systems(request: &RegisterRequest, facts: &Facts) -> BTreeSet<&'
         ProbeResult::NotRun(_) => matches!(probe::run_direct(arch), ProbeResult::Ran(_)),
         ProbeResult::Refused(_) | ProbeResult::Failed(_) | ProbeResult::JitRefused(_) => false,
     };
-    request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target).collect()
+    sorted::set(request.systems.iter().filter(has_rival).filter(runs).map(|arch| arch.target))
 }
 
 fn container_note(container: &Container) -> String {

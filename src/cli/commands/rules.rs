@@ -14,6 +14,7 @@ use crate::register::facts::Facts;
 use crate::register::other_emulator;
 use crate::register::own_rule;
 use crate::sanitize::{AsText as _, command};
+use crate::sorted;
 
 /// Parses the values of `--rule`. A file is one of this machine, also with `--root`, and only root may be able to change it.
 ///
@@ -94,7 +95,7 @@ pub(super) fn split_names(host: &Host, names: &[String]) -> Result<(Vec<String>,
         let hint = command::tool_as_root(format!("accelerate --off {}", arch.target));
         return Err(Error::Usage(format!("accelerate has registered this rule; to end it, run: {hint}")));
     }
-    Ok((systems, rules.into_iter().collect()))
+    Ok((systems, sorted::set(rules)))
 }
 
 /// Returns the names of all own rules, also of those that are recognised without a receipt.

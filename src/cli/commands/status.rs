@@ -1,6 +1,5 @@
 //! The command `status`: shows the registered systems, or checks one of them.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use binfmt_magic::Arch;
@@ -23,6 +22,7 @@ use crate::register::facts::Facts;
 use crate::register::facts::owner::Owner;
 use crate::register::receipt::NixBuild;
 use crate::sanitize::command;
+use crate::sorted;
 use crate::ui::table::TextTable;
 use crate::ui::{CheckBar, Ui};
 
@@ -219,7 +219,7 @@ fn print_systems(ui: &Ui, status: &StatusReport, verbose: bool) {
 /// Prints one line about the interpreters of other tools. Those of this tool always have the same paths.
 fn print_other_interpreters(ui: &Ui, status: &StatusReport) {
     let others = status.systems.iter().filter(|system| system.by == Owner::OtherTool);
-    let paths: BTreeSet<&str> = others.filter_map(|system| system.interpreter.as_deref()).collect();
+    let paths = sorted::set(others.filter_map(|system| system.interpreter.as_deref()));
     let Some(first) = paths.first() else { return };
     let rest = match paths.len().saturating_sub(1) {
         0 => String::new(),

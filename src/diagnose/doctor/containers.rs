@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::Table;
 use crate::paths;
+use crate::sorted;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { id: "lxc-refuses", urgency: Urgency::Broken, run: check_lxc },
@@ -40,8 +41,7 @@ fn check_own_table(snapshot: &Snapshot) -> Vec<Occurrence> {
 /// Returns the systems that run here or are registered, for a command on another machine.
 fn systems_of(snapshot: &Snapshot) -> String {
     let running = snapshot.emulated_systems().map(|(arch, _)| arch.target);
-    let all: std::collections::BTreeSet<&str> =
-        running.chain(snapshot.registered_systems().map(|(arch, _)| arch.target)).collect();
+    let all = sorted::set(running.chain(snapshot.registered_systems().map(|(arch, _)| arch.target)));
     all.into_iter().collect::<Vec<_>>().join(" ")
 }
 

@@ -35,6 +35,8 @@ pub use snapshot::Snapshot;
 use binfmt_magic::Arch;
 use serde::Serialize;
 
+use crate::sorted;
+
 /// How soon the user should repair a situation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -165,7 +167,7 @@ pub fn run_checks(snapshot: &Snapshot) -> Vec<Finding> {
         .flat_map(found)
         .map(|(check, occurrence)| Finding { id: check.id, urgency: check.urgency, occurrence })
         .collect();
-    findings.sort_by_key(|finding| finding.urgency);
+    sorted::sort_by_key(&mut findings, |finding| finding.urgency);
     drop_explained(&mut findings);
     findings
 }

@@ -1,7 +1,5 @@
 //! The output of `doctor`: text at 80 columns for people, and a JSON document for programs.
 
-use std::collections::BTreeSet;
-
 use binfmt_magic::Arch;
 use serde::Serialize;
 
@@ -14,6 +12,7 @@ use crate::nix::env;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::choose::pinned_release;
 use crate::sanitize::{command, escape_line};
+use crate::sorted;
 use crate::ui::quantity::count;
 
 /// The result of `doctor`. Fields are added, not changed, within one `version`.
@@ -176,7 +175,7 @@ fn describe_folded(first: &Finding, folded: &[Finding]) -> Vec<String> {
     }
     let systems = |finding: &Finding| finding.occurrence.systems.clone();
     let all: Vec<&str> = [first].into_iter().chain(folded).flat_map(systems).collect();
-    let distinct: BTreeSet<&str> = all.iter().copied().collect();
+    let distinct = sorted::set(all.iter().copied());
     let have_own = distinct.len() == all.len() && folded.iter().all(|finding| !finding.occurrence.systems.is_empty());
     let listed = if have_own {
         format!(" [{}]", folded.iter().flat_map(systems).collect::<Vec<_>>().join(" "))

@@ -26,6 +26,7 @@ use crate::host::env::kernel_release;
 use crate::host::{self, FileId, Host};
 use crate::paths;
 use crate::sanitize::AsText as _;
+use crate::sorted;
 
 /// The facts about a machine that an explanation needs.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl MachineFacts {
             table: &self.table,
             is_read_only: self.is_table_read_only,
             harmful: &self.harmful_entries,
-            own_entries: self.table.entries().iter().filter(|entry| self.is_own(entry)).map(entry_name).collect(),
+            own_entries: sorted::set(self.table.entries().iter().filter(|entry| self.is_own(entry)).map(entry_name)),
         }
     }
 

@@ -19,6 +19,7 @@ use super::{CatalogError, DigestOrigin, InvalidEntry};
 use crate::qemu::binary::{KERNEL_PASSES_ARGV0, QemuVersion};
 use crate::qemu::catalog::validate::{ensure, is_name, is_version};
 use crate::sha256::Sha256;
+use crate::sorted;
 
 /// Version of the list's format.
 const VERSION: u32 = 1;
@@ -88,7 +89,7 @@ impl ArchiveCatalog {
     pub fn archives_for(&self, host: &str, target: &str) -> impl Iterator<Item = &PinnedArchive> {
         let is_match = |archive: &&PinnedArchive| archive.host == host && archive.has_target(target);
         let mut found: Vec<_> = self.archives.iter().filter(is_match).collect();
-        found.sort_by_key(|archive| (archive.vouched, Reverse(archive.parsed_version())));
+        sorted::sort_by_key(&mut found, |archive| (archive.vouched, Reverse(archive.parsed_version())));
         found.into_iter()
     }
 }

@@ -6,6 +6,8 @@
 
 use super::mirror::BaseUrl;
 
+use crate::sorted;
+
 /// Lists the mirrors in these sources, in order and without duplicates.
 ///
 /// `files` are the names and texts of the files in `/etc/apt/sources.list*`. `read` returns the text of a mirror list by
@@ -141,7 +143,7 @@ fn parse_mirror_list(list: &str) -> Vec<&str> {
             mirrors.push((priority.unwrap_or(u32::MAX), uri));
         }
     }
-    mirrors.sort_by_key(|&(priority, _)| priority);
+    sorted::sort_by_key(&mut mirrors, |&(priority, _)| priority);
     mirrors.into_iter().map(|(_, uri)| uri).collect()
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
+use crate::sorted;
 
 /// File name of a partial download.
 const PARTIAL_NAME: &str = "download";
@@ -129,7 +130,7 @@ impl DownloadCache {
                 files.push(CachedFile { sha256, name, size: meta.len(), modified: meta.modified().ok() });
             }
         }
-        files.sort_by_key(|file| (file.sha256.to_string(), file.name.clone()));
+        sorted::sort_by_key(&mut files, |file| (file.sha256.to_string(), file.name.clone()));
         Ok(files)
     }
 

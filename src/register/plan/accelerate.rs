@@ -21,6 +21,7 @@ use crate::register::receipt::{Artifact, OwnRule, Record, System};
 use crate::register::request::AccelerateRequest;
 use crate::register::subject::Subject;
 use crate::sanitize::text_of_bytes;
+use crate::sorted;
 
 /// Plans to accelerate these programs of a system. Other programs of the system stay accelerated.
 pub fn plan_acceleration(request: &AccelerateRequest, facts: &Facts) -> Result<Plan> {
@@ -33,7 +34,7 @@ pub fn plan_acceleration(request: &AccelerateRequest, facts: &Facts) -> Result<P
     let kept = known.into_iter().flat_map(|known| known.tools.clone());
     let kept = kept.filter(|(_, tool)| !is_replaced(&tool.pair.guest.path));
     let new = request.tools.iter().map(|(name, new)| (name.clone(), new.tool.clone()));
-    let acceleration = Acceleration { emulator: check_system(facts, arch)?, tools: kept.chain(new).collect() };
+    let acceleration = Acceleration { emulator: check_system(facts, arch)?, tools: sorted::map(kept.chain(new)) };
     let mut groups = StepGroups::default();
     add_copies(facts, arch, &acceleration, &mut groups)?;
     let is_built = known == Some(&acceleration) && facts.is_unmodified(&paths::accelerator_path(arch));
@@ -142,8 +143,8 @@ fn add_entry(facts: &Facts, name: &str, rule: &Rule, is_current: bool) -> Option
 /// Adds the removal of the entries, boot files and copies that the acceleration does not have any more.
 fn add_removal_of_replaced(facts: &Facts, arch: &'static Arch, acceleration: &Acceleration, groups: &mut StepGroups) {
     let is_left = |name: &String| !acceleration.tools.contains_key(name);
-    let rules: BTreeSet<String> = facts.receipt.accelerated_rules(arch.target).into_iter().filter(is_left).collect();
-    let needed: BTreeSet<&Path> = acceleration.files().into_iter().map(|file| file.target.as_path()).collect();
+    let rules = sorted::set(facts.receipt.accelerated_rules(arch.target).into_iter().filter(is_left));
+    let needed = sorted::set(acceleration.files().into_iter().map(|file| file.target.as_path()));
     let is_unneeded = |record: &Record| {
         is_accelerating(record, arch)
             && record.made.path().is_some_and(|path| !needed.contains(path) && path != paths::accelerator_path(arch))

@@ -22,6 +22,7 @@ use crate::register::receipt::{Artifact, Record, System};
 use crate::register::request::{RegisterRequest, UnregisterRequest};
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
+use crate::sorted;
 
 /// Plans the removal of systems. The order is Nix, then the entry, the boot file and the emulator.
 pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
@@ -34,16 +35,14 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
         }
     }
     let is_own = |name: &&String| acceleration::system_of_rule(name).is_none();
-    let rules: BTreeSet<String> =
-        request.rules.iter().filter(|name| is_own(name) && facts.has_rule(name)).cloned().collect();
+    let rules = sorted::set(request.rules.iter().filter(|name| is_own(name) && facts.has_rule(name)).cloned());
     let shown = request.rules.iter().filter(is_own).filter(|name| rules.contains(*name) || !request.all);
     plan.rules.extend(shown.map(|name| RulePlan { name: name.clone(), rule: None, already: !rules.contains(name) }));
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
-    let remaining: BTreeMap<_, _> =
-        facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)).collect();
-    let kept_rules = facts.receipt.rules.clone().into_iter().filter(|(name, _)| !rules.contains(name)).collect();
+    let remaining = sorted::map(facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)));
+    let kept_rules = sorted::map(facts.receipt.rules.clone().into_iter().filter(|(name, _)| !rules.contains(name)));
     let is_kept = |(target, _): &(String, Acceleration)| is_kept(target);
-    let accelerations = facts.receipt.accelerations.clone().into_iter().filter(is_kept).collect();
+    let accelerations = sorted::map(facts.receipt.accelerations.clone().into_iter().filter(is_kept));
     plan_nix_removal(facts, &list_guests(&remaining, &kept_rules, &accelerations), &mut plan);
     plan.steps.extend(in_memory_removal(request, facts));
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
@@ -112,7 +111,7 @@ fn in_memory_removal(request: &UnregisterRequest, facts: &Facts) -> impl Iterato
 /// Adds the steps that remove the entries, boot files and emulators of these systems and own rules.
 pub(super) fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTreeSet<String>, plan: &mut Plan) {
     let accelerated: Vec<_> = systems.iter().flat_map(|arch| facts.receipt.accelerated_rules(arch.target)).collect();
-    let rules = &rules.iter().chain(&accelerated).cloned().collect::<BTreeSet<_>>();
+    let rules = &sorted::set(rules.iter().chain(&accelerated).cloned());
     plan.rules.extend(accelerated.into_iter().map(|name| RulePlan { name, rule: None, already: false }));
     plan.accelerations.extend(systems.iter().map(|arch| AccelerationPlan { arch, acceleration: None }));
     let is_removed = |record: &Record| {

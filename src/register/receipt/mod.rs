@@ -25,6 +25,7 @@ use crate::register::acceleration::{self, Acceleration};
 use crate::register::subject::Subject;
 use crate::sanitize::bytes_of;
 use crate::sha256::Sha256;
+use crate::sorted;
 
 /// Version of the schema in this module.
 const VERSION: u32 = 1;
@@ -424,19 +425,19 @@ impl Receipt {
 
     /// Own rules by name, with the logical paths of their interpreters.
     pub fn parsed_rules(&self) -> BTreeMap<String, Rule> {
-        self.rules.iter().filter_map(|(name, own)| Some((name.clone(), own.rule()?))).collect()
+        sorted::map(self.rules.iter().filter_map(|(name, own)| Some((name.clone(), own.rule()?))))
     }
 
     /// Names of the own rules, those of interrupted runs included.
     pub fn rule_names(&self) -> BTreeSet<String> {
         let recorded = self.records.iter().filter_map(|record| record.rule.clone());
-        self.rules.keys().cloned().chain(recorded).collect()
+        sorted::set(self.rules.keys().cloned().chain(recorded))
     }
 
     /// Names of the rules that `accelerate` registered for a system, those of interrupted runs included.
     pub fn accelerated_rules(&self, target: &str) -> BTreeSet<String> {
         let is_of_system = |name: &String| acceleration::system_of_rule(name).is_some_and(|arch| arch.target == target);
-        self.rule_names().into_iter().filter(is_of_system).collect()
+        sorted::set(self.rule_names().into_iter().filter(is_of_system))
     }
 
     /// Whether programs of a system are accelerated, or were while a run was interrupted.

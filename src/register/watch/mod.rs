@@ -25,6 +25,7 @@ use crate::register::report::Report;
 use crate::register::subject::Subject;
 use crate::register::watch::drift::{Drift, ExpectedEntry};
 use crate::register::watch::schedule::Schedule;
+use crate::sorted;
 use crate::ui::event::{LogEvent, LogLevel};
 
 /// Whether the process that holds the lock watches a system. A process that did not record its systems may watch any.
@@ -36,7 +37,7 @@ pub fn is_watched(holder: &LockHolder, system: &str) -> bool {
 /// which reports it.
 fn read_disabled(host: &Host) -> BTreeSet<String> {
     let receipt = Receipt::load(host).ok().flatten().unwrap_or_default();
-    receipt.systems.into_iter().filter(|(_, system)| system.disabled).map(|(target, _)| target).collect()
+    sorted::set(receipt.systems.into_iter().filter(|(_, system)| system.disabled).map(|(target, _)| target))
 }
 
 /// Actions of the command that the watcher repeats. Each action takes the usual lock.
@@ -165,7 +166,7 @@ impl<'a> TableWatcher<'a> {
         };
         self.update_accelerated(&table);
         let disabled = read_disabled(self.host);
-        let now: BTreeSet<Drift> = drift::find_drifts(&self.expected, &table, &disabled).into_iter().collect();
+        let now = sorted::set(drift::find_drifts(&self.expected, &table, &disabled));
         for drift in now.difference(&self.known_drifts) {
             self.notifier.log_event(&drift.to_event());
         }
@@ -195,8 +196,7 @@ impl<'a> TableWatcher<'a> {
     fn restore_entries(&mut self, reregister: &mut dyn Reregister, missing: &[Subject]) {
         // A registration of their system registers the entries of accelerated programs.
         let system = |subject: &Subject| acceleration::system_of_rule(subject.name()).map(Subject::System);
-        let missing: BTreeSet<_> =
-            missing.iter().map(|subject| system(subject).unwrap_or_else(|| subject.clone())).collect();
+        let missing = sorted::set(missing.iter().map(|subject| system(subject).unwrap_or_else(|| subject.clone())));
         let report = reregister.register_again(&missing.into_iter().collect::<Vec<_>>());
         // Events until now come from the registration itself. The check below covers any other change.
         drop(self.watch.discard_events());
@@ -214,7 +214,7 @@ impl<'a> TableWatcher<'a> {
     fn update_accelerated(&mut self, table: &Table) {
         let receipt = Receipt::load(self.host).ok().flatten().unwrap_or_default();
         let systems: Vec<_> = self.expected.iter().filter_map(|entry| entry.subject.arch()).collect();
-        let names: BTreeSet<_> = systems.iter().flat_map(|arch| receipt.accelerated_rules(arch.target)).collect();
+        let names = sorted::set(systems.iter().flat_map(|arch| receipt.accelerated_rules(arch.target)));
         let is_rule = |entry: &ExpectedEntry| acceleration::system_of_rule(entry.subject.name()).is_some();
         self.expected.retain(|entry| !is_rule(entry) || names.contains(entry.subject.name()));
         for name in names.iter().filter(|name| table.has_entry(name)) {

@@ -25,14 +25,15 @@ use crate::nix::program;
 use crate::qemu::{candidate, known_bad};
 use crate::register::facts::Facts;
 use crate::register::own_rule;
+use crate::sorted;
 use crate::ui::CheckBar;
 
 /// Gathers all facts.
 pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
     let all: Vec<&'static Arch> = Arch::ALL.iter().collect();
     let natives = native::find_native(&all, &facts.machine, &facts.table);
-    let natives =
-        natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs).map(|(target, _)| target).collect();
+    let natives = natives.into_iter().filter(|(_, native)| *native == NativeSupport::Runs);
+    let natives = sorted::set(natives.map(|(target, _)| target));
     let writable = match facts.table {
         Table::Mounted { .. } => Some(host.may_write(&table::entry_path("register"))),
         Table::NotMounted | Table::Offline => None,
@@ -51,8 +52,8 @@ pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
         writable: writable.filter(|_| host::env::effective_ids().0 == 0),
         environment: environment::gather_environment(host, facts),
         natives,
-        own_entries: facts.our_entries().collect(),
-        registered: facts.receipt.systems.clone().into_iter().filter(|(_, system)| !system.disabled).collect(),
+        own_entries: sorted::set(facts.our_entries()),
+        registered: sorted::map(facts.receipt.systems.clone().into_iter().filter(|(_, system)| !system.disabled)),
         rules_without_interpreter: own_rules
             .iter()
             .filter(|(_, rule)| !host.has_mode(&own_rule::interpreter_path(rule), 0o111))
@@ -60,7 +61,9 @@ pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
             .collect(),
         own_rules,
         accelerated: acceleration::list_accelerated(host, facts),
-        disabled: facts.receipt.systems.iter().filter(|(_, s)| s.disabled).map(|(target, _)| target.clone()).collect(),
+        disabled: sorted::set(
+            facts.receipt.systems.iter().filter(|(_, s)| s.disabled).map(|(target, _)| target.clone()),
+        ),
         interpreters: BTreeMap::new(),
         starts: BTreeMap::new(),
         trials: BTreeMap::new(),
@@ -99,14 +102,14 @@ fn inspect_interpreters(snapshot: &Snapshot, bar: &CheckBar) -> BTreeMap<Vec<u8>
         bar.advance();
         (path.to_vec(), file)
     });
-    inspected.into_iter().collect()
+    sorted::map(inspected)
 }
 
 /// Follows the interpreter of each entry.
 fn find_starts(snapshot: &Snapshot) -> BTreeMap<String, InterpreterStart> {
     let entries = snapshot.table.entries().iter().filter(|entry| has_file(entry));
     let start = |entry: &Entry| find_interpreter_start(&snapshot.machine, &snapshot.table, entry);
-    entries.filter_map(|entry| Some((entry_name(entry), start(entry)?))).collect()
+    sorted::map(entries.filter_map(|entry| Some((entry_name(entry), start(entry)?))))
 }
 
 fn inspect_interpreter(machine: &str, entry: &Entry) -> InterpreterFile {
@@ -152,7 +155,7 @@ fn run_trials(snapshot: &Snapshot, bar: &CheckBar) -> BTreeMap<&'static str, Tri
         bar.advance();
         Some((arch.target, trial?))
     });
-    results.into_iter().flatten().collect()
+    sorted::map(results.into_iter().flatten())
 }
 
 fn run_trial(snapshot: &Snapshot, arch: &Arch, entry: &Entry) -> Option<TrialRun> {

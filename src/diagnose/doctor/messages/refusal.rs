@@ -19,6 +19,7 @@ use crate::diagnose::doctor::messages::catalog::refusals::{
 use crate::diagnose::doctor::messages::pattern::{Captures, Role, find_all};
 use crate::diagnose::doctor::messages::systems::SystemName;
 use crate::diagnose::doctor::messages::text::MessageText;
+use crate::sorted;
 
 const PATTERNS: &[&str] = &[
     "a '<wanted>' with features {<features>} is required to build '<drv>', but i am a '<host>' with features {<available>}",
@@ -70,7 +71,7 @@ pub(super) fn find_refusals(text: &MessageText) -> Vec<Refusal> {
             }
         }
     }
-    places.sort_by_key(|(start, ..)| *start);
+    sorted::sort_by_key(&mut places, |(start, ..)| *start);
     let mut refusals: Vec<Refusal> = Vec::new();
     for (.., refusal) in places {
         if !refusals.contains(&refusal) && refusals.len() < MAX_REFUSALS {
