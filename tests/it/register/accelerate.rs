@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
+use crate::binfmt::userns::usual_proc;
 use crate::diagnose::situations::commands::paste;
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
@@ -20,7 +21,10 @@ const NATIVE: &str = "usr/local/libexec/binfmt-nix/native";
 const PAIR: &str = "/bin/gzip=/bin/gzip";
 
 /// The guest's root directory and that of the native programs.
+///
+/// A proof writes the maps of a user namespace, so the usual `/proc` is needed.
 fn trees() -> [String; 2] {
+    usual_proc();
     let own = busybox().parent().unwrap().join("../../busybox-static-amd64/bin/busybox");
     [("guest", busybox()), ("native", own)].map(|(name, program)| {
         let dir = Path::new(SCRATCH).join(name);
