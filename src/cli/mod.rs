@@ -188,8 +188,8 @@ pub enum Command {
     /// made, is emulated as before.
     ///
     /// A pair is accepted only if both programs have given the same output, byte for byte, for every file of a corpus,
-    /// compiled with several options. That takes minutes. Any difference refuses the pair, and is shown. The native program
-    /// and its libraries are copied, and the copies and the guest program are identified whenever they are started: after
+    /// compiled with several options. That takes minutes for compilers. Any difference refuses the pair, and is shown.
+    /// The native program and its libraries are copied, and the copies and the guest program are identified whenever they are started: after
     /// an upgrade of either, the guest program is emulated until accelerate is run again. See TRUST.
     Accelerate(AccelerateArgs),
     /// Register the systems of a file, and remove all others

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use crate::accelerate::audit::AUDIT_COMMAND;
 use crate::accelerate::bundle::BundleFile;
 use crate::accelerate::prove::{Proof, Subject};
-use crate::accelerate::tools::ToolKind;
 use crate::binfmt::launcher::{FileIdentity, LauncherAudit, LauncherPair};
 use crate::error::Result;
 use crate::host::{Host, INTERNAL};
@@ -72,7 +71,8 @@ impl AcceleratedTool {
                 names: texts(pair.tool.names),
                 refused_arguments: texts(pair.tool.refused_arguments),
                 refused_variables: texts(pair.tool.refused_variables),
-                c_locale: pair.tool.kind == ToolKind::Filter,
+                // The proof ran in the C locale. Also compilers translate their messages, and print other quotes in UTF-8.
+                c_locale: true,
                 audit: None,
             },
             files: bundle

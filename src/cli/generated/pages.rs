@@ -311,7 +311,8 @@ pub(super) const PAGES: [Page; 19] = [
                 &[
                     "The entry of a program compares the first 256 bytes of a file, which are a fingerprint of a build but not an identity: among 3,512 programs and libraries of Debian, 178 have the first bytes of another one. The interpreter of these entries is a copy of the installed QEMU with a launcher in it. The launcher compares size and build ID, or the digest, of the file that it was started for, and of the native program. If both are those that were proven, it executes the native one; for every other file, or if the native one is not visible, it continues as QEMU, in the same process.",
                     "The native program is copied with its loader and libraries to /usr/local/libexec/binfmt-nix/native, which extra-sandbox-paths of Nix names, as an optional path. In a chroot or a container without this directory, programs are emulated.",
-                    "Programs are emulated, too, if they get rights by setuid, if LD_PRELOAD, LD_AUDIT or a variable of QEMU (QEMU_...) is set, or BINFMT_NIX_ACCELERATE=off, and for options that the proof does not cover.",
+                    "Programs are emulated, too, if they get rights by setuid, if LC_ALL, LANG or another variable sets a locale other than C or POSIX, if LD_PRELOAD, LD_AUDIT or a variable of QEMU (QEMU_...) is set, or BINFMT_NIX_ACCELERATE=off, and for options that the proof does not cover.",
+                    "The proof of all 23 pairs of Debian 13 for arm64 took 8.5 minutes of CPU time on one machine, most of them for the compilers. A pair is proven again only after a change of one of its files or of the corpus, which a new version of binfmt-nix may bring.",
                 ],
             ),
             (

@@ -8,6 +8,7 @@ use std::time::Duration;
 use binfmt_nix::accelerate::find::named_pair;
 use binfmt_nix::accelerate::prove::{RUN_LIMIT, Verdict, prove};
 use binfmt_nix::host::Host;
+use binfmt_nix::register::acceleration::AcceleratedTool;
 
 use super::{Machines, assert_refused};
 use crate::support::emulators::qemu;
@@ -36,10 +37,12 @@ fn tools_are_equal_to_themselves() {
         Ok(())
     };
     let verdicts = prove(&machines.plan(17), &subjects, &mut progress).unwrap();
-    for (verdict, tool) in verdicts.iter().zip(tools) {
-        let Verdict::Proven(proof) = verdict else { panic!("{tool}: {verdict:?}") };
+    for (verdict, subject) in verdicts.iter().zip(&subjects) {
+        let Verdict::Proven(proof) = verdict else { panic!("{:?}: {verdict:?}", subject.pair) };
         assert!(proof.runs > 0 && proof.bytes > 0, "{proof:?}");
         assert_eq!(proof.arguments.contains(&"/usr/include".to_owned()), proof.tool == "cc1", "{proof:?}");
+        // The proof is about this locale, also of compilers.
+        assert!(AcceleratedTool::new(subject, &machines.native, proof.clone(), None).pair.c_locale);
         assert!(proof.is_of(&proof.guest, &proof.native) && !proof.is_of(&proof.guest, &proof.corpus));
     }
     assert!(counted.1 > 5 && counted.0 == counted.1, "{counted:?}");
