@@ -298,8 +298,9 @@ pub struct AccelerateArgs {
     pub list: bool,
     /// Build DRV with and without native programs, and compare
     ///
-    /// DRV is a path of a derivation in the store of Nix. It is built as by nix-store --check, with the native programs and
-    /// without them, and both times are printed. The exit status is 3 if the outputs differ.
+    /// DRV is a path of a derivation in the store of Nix. It is built as by nix-store --check, in the sandbox of this
+    /// machine, with the native programs and without them, and both times are printed. The exit status is 3 if the outputs
+    /// differ. Root is needed where a nix-daemon owns the store: the daemon would not obey other users.
     #[arg(long, value_name = "DRV", conflicts_with_all = ["tree", "pair", "nixpkgs"])]
     pub check: Option<String>,
     /// How the change is made.

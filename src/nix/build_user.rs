@@ -66,6 +66,24 @@ impl BuildUser {
         Ok(Self { user, name: named.name, nix, through_daemon })
     }
 
+    /// Chooses a user who reaches the store without a daemon: root, or the owner of the store. `None` if the user of this
+    /// process has to use the daemon. A daemon ignores restricted settings of users that it does not trust, 2.8 without a
+    /// message, and does not pass on the exit status of a build.
+    ///
+    /// # Errors
+    /// There is no Nix that may be run as this user.
+    pub fn choose_direct(host: &Host) -> Result<Option<Self>, NoNixError> {
+        let chosen = Self::choose(host)?;
+        match (chosen.through_daemon, host::env::effective_ids().0) {
+            (false, _) => Ok(Some(chosen)),
+            (true, 0) => {
+                let (user, nix) = (None, program::find_nix(host)?);
+                Ok(Some(Self { user, name: User::current().name, nix, through_daemon: false }))
+            }
+            (true, _) => Ok(None),
+        }
+    }
+
     /// Runs a program of Nix, such as `nix-store`, as this user. Ends it after two minutes.
     pub fn run(&self, host: &Host, program: &str, args: &[&str]) -> Result<ProcessOutput, NixCommandError> {
         self.run_within(host, program, args, run_as_user::SHORT)

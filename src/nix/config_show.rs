@@ -136,7 +136,7 @@ fn ask_nix(
 }
 
 /// Returns the error of Nix as one line. Nix prints its warnings before, and a reference to its help after it.
-fn find_error(stderr: &str) -> Option<String> {
+pub(super) fn find_error(stderr: &str) -> Option<String> {
     let text = anstream::adapter::strip_str(stderr).to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> = lines.skip_while(|line| !line.starts_with("error:")).collect();

@@ -10,6 +10,7 @@ the_newest_nix() {
     note before
     proof
     features_through_the_daemon
+    accelerated_builds
 }
 
 another_generation() { exits 0 nix --version && ! says "(Nix) 2.8" > /dev/null; }

@@ -1,6 +1,6 @@
 //! The command `accelerate`: native programs instead of guest programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -328,7 +328,7 @@ fn check(drv: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
         return Err(Error::Usage(format!("{drv} is not a path of a derivation: /nix/store/….drv")));
     }
     let receipt = Receipt::load(host)?.unwrap_or_default();
-    let native: Vec<String> = Arch::ALL
+    let native: BTreeSet<String> = Arch::ALL
         .iter()
         .filter_map(|arch| Some(receipt.accelerations.get(arch.target)?.sandbox_paths(arch)))
         .flatten()
@@ -340,19 +340,18 @@ fn check(drv: &str, host: &Host, ui: &Ui) -> Result<ExitCode> {
             hint: "first, accelerate a system: see binfmt-nix-accelerate(8)".into(),
         });
     }
-    let user = BuildUser::choose(host).map_err(nix_error)?;
-    let config = config_show::show_config(host).map_err(nix_error)?;
-    let is_native = |path: &&String| {
-        let plain = path.trim_end_matches('?');
-        native.iter().any(|native| native == plain)
+    let Some(user) = BuildUser::choose_direct(host).map_err(nix_error)? else {
+        return Err(Error::NotRoot { line: line_as_root(), rootless: None });
     };
-    let without: Vec<_> = config.sandbox_paths.iter().filter(|path| !is_native(path)).map(String::as_str).collect();
-    if let Some(output) = rebuild::realise(host, &user, drv).map_err(nix_error)? {
-        return Err(failed(drv, &output));
+    let config = config_show::show_config(host).map_err(nix_error)?;
+    let is_native = |path: &&String| native.contains(path.trim_end_matches('?'));
+    let without: Vec<String> = config.sandbox_paths.iter().filter(|path| !is_native(path)).cloned().collect();
+    let with = without.iter().chain(&native).map(String::as_str).collect::<Vec<_>>().join(" ");
+    if let Some(why) = rebuild::realise(host, &user, drv).map_err(nix_error)? {
+        return Err(failed(drv, &why));
     }
-    let with = built(rebuild::rebuild(host, &user, drv, None).map_err(nix_error)?, drv)?;
-    let without = rebuild::rebuild(host, &user, drv, Some(&without.join(" "))).map_err(nix_error)?;
-    let without = built(without, drv)?;
+    let build = |paths: &str| built(rebuild::rebuild(host, &user, drv, paths).map_err(nix_error)?, drv);
+    let (with, without) = (build(&with)?, build(&without.join(" "))?);
     let seconds = |time: Duration| (time.as_secs_f64() * 10.0).round() / 10.0;
     let report = RebuildReport {
         version: 1,
@@ -388,8 +387,7 @@ fn built(rebuild: Rebuild, drv: &str) -> Result<(bool, Duration)> {
     match rebuild {
         Rebuild::Same(time) => Ok((true, time)),
         Rebuild::Differs(time) => Ok((false, time)),
-        Rebuild::Failed(output) => Err(failed(drv, &output)),
-        Rebuild::Untrusted => Err(Error::NotRoot { line: line_as_root(), rootless: None }),
+        Rebuild::Failed(why) => Err(failed(drv, &why)),
     }
 }
 
@@ -398,6 +396,7 @@ fn nix_error(error: impl std::fmt::Display) -> Error {
     Error::Conflict { what: format!("Nix cannot be asked: {error}"), hint }
 }
 
-fn failed(drv: &str, output: &str) -> Error {
-    Error::Conflict { what: format!("Nix does not build {drv}: {}", output.trim()), hint: "its log says why".into() }
+fn failed(drv: &str, why: &str) -> Error {
+    let hint = format!("if it was started, its log is printed by: nix-store --read-log {drv}");
+    Error::Conflict { what: format!("Nix does not build {drv}: {why}"), hint }
 }
