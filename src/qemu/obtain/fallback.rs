@@ -21,7 +21,7 @@ use crate::qemu::catalog::{ArchiveCatalog, DigestOrigin, PinnedArchive};
 use crate::qemu::download::{DownloadError, FileUrl};
 use crate::qemu::version_query::VersionQuery;
 use crate::sanitize::secrets::has_secret;
-use crate::sanitize::{shell_quote, text_of};
+use crate::sanitize::{command, shell_quote, text_of};
 use crate::sha256::Sha256;
 
 /// An emulator from a release archive.
@@ -85,10 +85,11 @@ impl FallbackAvailableError {
         if words.iter().any(|word| has_secret(word)) {
             return Self { error, command: "run the same command with --source fallback".to_owned() };
         }
-        let words = replace_source(&words).unwrap_or_else(|| {
-            let systems = archs.iter().map(|arch| arch.target.to_owned());
-            ["register", "--source", "fallback"].map(str::to_owned).into_iter().chain(systems).collect()
-        });
+        let Some(words) = replace_source(&words) else {
+            let systems: Vec<_> = archs.iter().map(|arch| arch.target).collect();
+            let command = command::tool_as_root(format!("register --source fallback {}", systems.join(" ")));
+            return Self { error, command };
+        };
         let sudo = host::env::var("SUDO_COMMAND").map(|_| "sudo".to_owned());
         let own_path = text_of(host::env::own_path());
         let quoted = [own_path].into_iter().chain(words).map(|word| shell_quote(&word));

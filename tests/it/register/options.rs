@@ -2,6 +2,8 @@
 
 use crate::diagnose::situations::commands::paste;
 use crate::support::Tree;
+use crate::support::emulators::outside;
+use crate::support::output::Done;
 use crate::support::tree::{BOOT, EMULATOR, LOCK, NIX_CONF, OWN_CONF};
 
 #[sandboxed]
@@ -216,6 +218,11 @@ fn a_source_without_a_working_mirror_names_fallback_and_stays_with_its_publisher
         before.is_restored_in(&tree);
     }
     let tree = Tree::new();
+    // A command without the option names another one.
+    let config = outside("config.toml", b"systems = [\"aarch64\"]");
+    let apply = tree.start_in(&["apply", "--config", config.to_str().unwrap()], &[("BINFMT_NIX_MIRROR", mirror)]);
+    let done = Done::from(apply.wait_with_output().unwrap()).exits(1);
+    done.says(" --root /tree/ register --source fallback aarch64");
     tree.run(&["register", "aarch64", "--source", "fallback", "--mirror", mirror]).exits(1).says("downloading QEMU ");
     tree.run(&["register", "aarch64", "--source", "fallback", "--qemu-version", "latest"]).exits(2);
 }
