@@ -206,6 +206,11 @@ fn new_root(dir: &Path) -> io::Result<()> {
     const NONE: Option<&str> = None;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     mount(NONE, dir, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
+    // No name server answers here. musl's default is to wait 10 s for an answer (resolv.conf(5)).
+    let resolver = dir.join("resolv.conf");
+    fs::write(&resolver, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
+    // A mount of its own can be bound, other than the root directory.
+    mount(Some(&resolver), &resolver, NONE, MsFlags::MS_BIND, NONE)?;
     mount(NONE, dir, NONE, MsFlags::MS_UNBINDABLE, NONE)?;
     for entry in fs::read_dir("/")? {
         let (old, new) = (entry?.path(), dir.to_owned());
@@ -224,6 +229,10 @@ fn new_root(dir: &Path) -> io::Result<()> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
+    let usual = Path::new("/etc/resolv.conf");
+    if usual.exists() {
+        mount(Some("/resolv.conf"), usual, NONE, MsFlags::MS_BIND, NONE)?;
+    }
     Ok(())
 }
 
