@@ -95,26 +95,43 @@ builds_as_user
 END
 }
 
-# Another emulator, which differs in a byte at its end, and the first one again, three times.
+# Another emulator, which differs in a byte at its end, and the first one again, three times. An emulator that does not work
+# is refused.
 replaced_without_a_gap() {
     guest "no program fails while the emulator is replaced" <<'END'
 runs
 cp /root/in/qemu-aarch64 /root/other
 printf x >> /root/other
-rm -f /tmp/failed /tmp/ran /tmp/stop
-while [ ! -e /tmp/stop ]; do
-    if /tmp/aarch64/uname -m > /tmp/said-by-it 2>&1; then echo ran >> /tmp/ran; else cat /tmp/said-by-it >> /tmp/failed; fi
-done &
+start_programs
 "$tool" register aarch64 --qemu /root/other
 for number in 1 2 3 4 5; do "$tool" rollback aarch64; done
-touch /tmp/stop
-wait
-cat /tmp/failed 2> /dev/null || true
-[ ! -e /tmp/failed ]
-wc -l < /tmp/ran
+no_program_failed
 "$tool" upgrade
 "$tool" doctor
 rm /root/other
+END
+    guest "no program is taken by an emulator that does not work" <<'END'
+before=$(cat "$table/qemu-aarch64")
+start_programs
+fails 1 "$tool" register aarch64 --qemu /root/in/broken-emulator
+no_program_failed
+grep 'the new emulator of aarch64 does not work: the emulator ended with signal: 4' /tmp/said
+[ "$(cat "$table/qemu-aarch64")" = "$before" ]
+"$tool" doctor
+END
+}
+
+# A static program that answers `--version` as QEMU does. With another argument it ends with an illegal instruction.
+broken_emulator() {
+    gcc -static -O1 -o "$1/broken-emulator" -x c - << 'END'
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **words) {
+    if (count != 2 || strcmp(words[1], "--version"))
+        __builtin_trap();
+    puts("qemu-aarch64 version 11.0.0");
+    return 0;
+}
 END
 }
 

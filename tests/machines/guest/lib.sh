@@ -92,6 +92,23 @@ END
     [ "$(head -n 1 "$out")" = "$machine" ]
 }
 
+# start_programs: starts a program of aarch64 again and again, until no_program_failed.
+start_programs() {
+    rm -f /tmp/failed /tmp/ran /tmp/stop
+    while [ ! -e /tmp/stop ]; do
+        if /tmp/aarch64/uname -m > /tmp/said-by-it 2>&1; then echo ran >> /tmp/ran; else cat /tmp/said-by-it >> /tmp/failed; fi
+    done &
+}
+
+# Prints how many programs ran.
+no_program_failed() {
+    touch /tmp/stop
+    wait
+    cat /tmp/failed 2> /dev/null || true
+    [ ! -e /tmp/failed ]
+    wc -l < /tmp/ran
+}
+
 # WSL's entry runs a Windows program.
 windows_runs() { /usr/local/bin/program.exe x | grep "^Windows program .* x$"; }
 

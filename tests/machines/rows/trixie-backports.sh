@@ -7,7 +7,10 @@ for index in "${!packages[@]}"; do
     [[ ${packages[$index]} != linux-image-* ]] || unset "packages[$index]"
 done
 
-more_files() { cross_tests binfmt-magic --test=kernel_oracle "$1/kernel-oracle"; }
+more_files() {
+    broken_emulator "$1"
+    cross_tests binfmt-magic --test=kernel_oracle "$1/kernel-oracle"
+}
 
 after_register() {
     restart_systemd_binfmt
@@ -59,6 +62,19 @@ rm "$table/other-T"
 [ ! -e "$table/other-T" ]
 for flag in L D; do echo -1 > "$table/other-$flag"; done
 "$tool" doctor
+END
+    guest "an entry that was registered off and turned on later precedes a newer one, as explain says" <<'END'
+echo ':first:E::both::/usr/bin/true:D' > "$table/register"
+echo ':second:E::both::/usr/bin/false:' > "$table/register"
+touch /tmp/program.both
+chmod 755 /tmp/program.both
+refuses /tmp/program.both
+echo 1 > "$table/first"
+/tmp/program.both
+"$tool" explain /tmp/program.both > /tmp/explained || [ $? = 3 ]
+cat /tmp/explained
+grep 'first .*unless it was registered off and turned on later' /tmp/explained
+rm "$table/first" "$table/second"
 END
     guest "user.max_binfmt_misc_interpreters: the proposed command makes room" <<'END'
 limit=$(cat /proc/sys/user/max_binfmt_misc_interpreters)

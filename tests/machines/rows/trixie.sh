@@ -7,6 +7,8 @@ later=(qemu-user qemu-user-binfmt native-architecture)
 
 start_agent_at_boot() { enable_agent_unit "$1"; }
 
+more_files() { broken_emulator "$1"; }
+
 after_register() { restart_systemd_binfmt; }
 
 checks() { survives_reboots_with_nix; }
