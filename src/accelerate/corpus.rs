@@ -1,4 +1,4 @@
-//! The inputs of a proof: sources in C and C++, and commands of compressors and text tools. Pure.
+//! The inputs of a proof: sources in C, C++ and Fortran, and commands of compressors and text tools. Pure.
 //!
 //! A native compiler differs from the guest's where it computes by the machine's own numbers, by plain `char` (signed on
 //! x86, unsigned on Arm and RISC-V), or by addresses. So the sources are full of constants, floating point, bytes above
@@ -45,7 +45,7 @@ pub struct FilterStep {
 pub const OPTIONS: [&str; 4] = ["-O0 -g", "-O2", "-O3 -fPIC", "-O2 -g -flto"];
 
 /// More options for some sources.
-const MORE: [(&str, &str); 15] = [
+const MORE: [(&str, &str); 20] = [
     ("mac.c", "-E"),
     ("mac.c", "-E -dD"),
     ("str.c", "-E -P -C"),
@@ -61,10 +61,15 @@ const MORE: [(&str, &str); 15] = [
     ("tmpl.cc", "-O2 -g -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -std=c++17"),
     ("cls.cc", "-O2 -gdwarf-4 -ffunction-sections -fdata-sections -Wall -Wextra -Weffc++"),
     ("lam.cc", "-O2 -g1 -fno-exceptions -fno-rtti"),
+    ("arr.f90", "-O3 -ffast-math -funroll-loops -fcheck=all"),
+    ("old.f90", "-O2 -std=legacy -fno-automatic -Wall -Wextra"),
+    ("par.f90", "-O2 -g -fopenmp"),
+    ("str.f90", "-Os -fcheck=bounds -Wall -Wextra -fbackslash"),
+    ("typ.f90", "-O2 -fstack-arrays -frecursive -finit-real=snan -finit-integer=-7"),
 ];
 
-/// The source that does not compile: its messages are compared.
-pub const FAILING: &str = "err.cc";
+/// The sources that do not compile: their messages are compared.
+pub const FAILING: [&str; 2] = ["err.cc", "wrong.f90"];
 
 /// Returns every source.
 pub fn sources() -> Vec<Source> {
@@ -74,7 +79,11 @@ pub fn sources() -> Vec<Source> {
 
 /// Returns the compilations of a compiler. `-O0 -g` of all sources comes first.
 pub fn compile_cases(kind: ToolKind) -> Vec<CompileCase> {
-    let extension = if kind == ToolKind::Cxx { ".cc" } else { ".c" };
+    let extension = match kind {
+        ToolKind::Cxx => ".cc",
+        ToolKind::Fortran => ".f90",
+        _ => ".c",
+    };
     let sources: Vec<Source> = sources().into_iter().filter(|source| source.name.ends_with(extension)).collect();
     let every = OPTIONS.iter().flat_map(|options| sources.iter().map(move |source| (*source, *options)));
     let find = |name: &str| sources.iter().find(|source| source.name == name).copied();
@@ -145,11 +154,14 @@ mod tests {
     #[test]
     fn forty_sources_are_compiled_with_each_set_of_options() {
         let names: Vec<_> = sources().iter().map(|source| source.name).collect();
-        let compiled = names.iter().filter(|name| **name != FAILING).count();
+        let is_fortran = |name: &str| name.rsplit('.').next() == Some("f90");
+        let compiled = names.iter().filter(|name| !FAILING.contains(name) && !is_fortran(name)).count();
         assert!(compiled >= 40, "{compiled}");
         let of = |kind| compile_cases(kind).len();
-        assert_eq!(of(ToolKind::C) + of(ToolKind::Cxx), names.len() * OPTIONS.len() + MORE.len());
-        assert!(names.contains(&FAILING));
+        let [c, cxx, fortran] = [ToolKind::C, ToolKind::Cxx, ToolKind::Fortran].map(of);
+        assert_eq!(c + cxx + fortran, names.len() * OPTIONS.len() + MORE.len());
+        assert!(fortran >= 40, "{fortran}");
+        assert!(FAILING.iter().all(|failing| names.contains(failing)));
         for option in ["-O0", "-O2", "-O3", "-g", "-flto", "-fPIC"] {
             assert!(OPTIONS.iter().any(|set| set.split(' ').any(|word| word == option)), "{option}");
         }

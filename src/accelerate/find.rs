@@ -107,7 +107,7 @@ pub fn named_pair(word: &str) -> Result<FoundPair> {
     }
     // Debian's GCC is in a directory with the name of its machine, of which -imultiarch is the same.
     let above = guest.parent().and_then(Path::parent).and_then(Path::file_name).map(AsText::as_text);
-    let multiarch = above.filter(|name| tool.is_compiler() && name.split('-').count() == 3);
+    let multiarch = above.filter(|name| tool.has_include_directories() && name.split('-').count() == 3);
     Ok(FoundPair { tool, guest, native, version: String::new(), multiarch })
 }
 
@@ -151,7 +151,7 @@ pub fn in_debian_tree(arch: &Arch, tree: &Host, native: &Host) -> Result<FoundPa
         match tool.kind {
             ToolKind::Assembler => places.add_assembler(tool, &mut found),
             ToolKind::Filter => places.add_filter(tool, &mut found),
-            ToolKind::C | ToolKind::Cxx | ToolKind::Lto => {}
+            ToolKind::C | ToolKind::Cxx | ToolKind::Fortran | ToolKind::Lto => {}
         }
     }
     Ok(found)
@@ -194,11 +194,12 @@ impl Places<'_> {
         let package = match tool.kind {
             ToolKind::C => "cpp",
             ToolKind::Cxx => "g++",
+            ToolKind::Fortran => "gfortran",
             _ => "gcc",
         };
         let short = format!("{package}-{release}");
         let long = format!("{short}-{}", self.triplet);
-        let multiarch = tool.is_compiler().then(|| self.triplet.to_owned());
+        let multiarch = tool.has_include_directories().then(|| self.triplet.to_owned());
         self.add(tool, guest, native, &[&long, &short], &long, multiarch, found);
     }
 
@@ -274,7 +275,7 @@ pub fn nix_questions(flake: &str, guest: &Arch, native: &Arch) -> Vec<NixQuestio
         other => other.to_owned(),
     };
     let mut questions: Vec<NixQuestion> = Vec::new();
-    for tool in TOOLS {
+    for tool in TOOLS.iter().filter(|tool| !tool.attribute.is_empty()) {
         let platform = format!("{flake}#legacyPackages.{}", system(native));
         let of_native = match tool.kind {
             ToolKind::Filter => format!("{platform}.{}", tool.attribute),
@@ -347,7 +348,7 @@ fn add_store_pair(
 fn programs_in(host: &Host, store_path: &Path, tool: &Tool) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
     match tool.kind {
-        ToolKind::C | ToolKind::Cxx | ToolKind::Lto => {
+        ToolKind::C | ToolKind::Cxx | ToolKind::Fortran | ToolKind::Lto => {
             // nixpkgs has one machine and one release in a store path of GCC.
             for dir in ["libexec/gcc", "lib/gcc"].map(|dir| store_path.join(dir)) {
                 for machine in host.list_dir(&dir)? {

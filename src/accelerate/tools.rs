@@ -7,6 +7,8 @@ pub enum ToolKind {
     C,
     /// A compiler proper of GCC for C++.
     Cxx,
+    /// The compiler proper of GCC for Fortran.
+    Fortran,
     /// The link-time optimizer of GCC.
     Lto,
     /// The GNU assembler.
@@ -24,7 +26,7 @@ pub struct Tool {
     pub kind: ToolKind,
     /// Package of Debian that has the program. The tools of GCC and binutils have their own rules.
     pub package: &'static str,
-    /// Attribute of nixpkgs that has the program.
+    /// Attribute of nixpkgs that has the program. Empty if `--nixpkgs` does not ask for it.
     pub attribute: &'static str,
     /// Reason why its output cannot depend on the machine.
     pub reason: &'static str,
@@ -37,9 +39,14 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Whether it is a part of GCC, which looks for include files.
-    pub fn is_compiler(&self) -> bool {
+    /// Whether it is a part of GCC that looks for include files.
+    pub fn has_include_directories(&self) -> bool {
         matches!(self.kind, ToolKind::C | ToolKind::Cxx)
+    }
+
+    /// Whether it makes input of the assembler.
+    pub fn is_compiler(&self) -> bool {
+        self.has_include_directories() || self.kind == ToolKind::Fortran
     }
 
     /// Whether a native program may run with this argument.
@@ -164,6 +171,9 @@ pub const TOOLS: &[Tool] = &[
     gcc("cc1", ToolKind::C, gcc_arguments!()),
     // The measured directories are passed by -isystem, which is for C: the line markers of -E would differ (" 3 4").
     gcc("cc1plus", ToolKind::Cxx, gcc_arguments!("-E")),
+    // Its preprocessor would look for include files in directories that are not measured. nixpkgs has it outside of the
+    // standard environment, and its binary cache may lack the cross compiler, which takes hours to build.
+    Tool { attribute: "", ..gcc("f951", ToolKind::Fortran, gcc_arguments!("-cpp*")) },
     gcc("lto1", ToolKind::Lto, gcc_arguments!()),
     Tool {
         name: "as",
@@ -252,11 +262,11 @@ const NEVER: &[(&[&str], &str)] = &[
     ),
     (
         &["clang", "clang++", "rustc", "go", "ghc", "ocamlopt", "javac"],
-        "no corpus proves it: this version pairs the compilers of GCC for C and C++",
+        "no corpus proves it: this version pairs the compilers of GCC for C, C++ and Fortran",
     ),
     (
-        &["f951", "gnat1", "d21", "go1", "cc1obj", "cc1objplus", "crab1", "cc1gm2"],
-        "no corpus proves it yet: this version pairs the compilers of GCC for C and C++",
+        &["gnat1", "d21", "go1", "cc1obj", "cc1objplus", "crab1", "cc1gm2"],
+        "no corpus proves it yet: this version pairs the compilers of GCC for C, C++ and Fortran",
     ),
 ];
 
