@@ -7,37 +7,52 @@ use crate::Arch;
 
 /// No row has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown system {name:?}{}", suggestion_text(.suggestions))]
+#[error("unknown system {name:?}{}", suggestion_text(&self.suggestions()))]
 pub struct UnknownSystem {
     /// The name that was looked up.
     pub name: String,
-    /// Names that are spelled alike, nearest first; at most three, of different rows.
-    pub suggestions: Vec<&'static str>,
+}
+
+impl UnknownSystem {
+    /// Returns names that are spelled alike, nearest first; at most three, of different rows. They are computed only here,
+    /// which takes longer than the lookup.
+    pub fn suggestions(&self) -> Vec<&'static str> {
+        suggestions(&normalize(&self.name))
+    }
 }
 
 pub(crate) fn find(name: &str) -> Result<&'static Arch, UnknownSystem> {
-    let wanted = name.trim().to_ascii_lowercase();
+    let wanted = normalize(name);
     let program = wanted.strip_prefix("qemu-").map(|rest| rest.strip_suffix("-static").unwrap_or(rest));
     let target = |name: &str| Arch::by_target(name);
     target(program.unwrap_or(&wanted))
-        .or_else(|| Arch::ALL.iter().find(|arch| names_of(arch).contains(&wanted.as_str())))
+        // A target of another row was found above.
+        .or_else(|| Arch::ALL.iter().find(|arch| names_in_fields(arch).any(|name| name == wanted)))
         .or_else(|| by_triple(&wanted))
-        .ok_or_else(|| UnknownSystem { name: name.into(), suggestions: suggestions(&wanted) })
+        .ok_or_else(|| UnknownSystem { name: name.into() })
+}
+
+fn normalize(name: &str) -> String {
+    name.trim().to_ascii_lowercase()
 }
 
 /// Returns all names of a row, each once.
 pub(crate) fn names_of(arch: &'static Arch) -> Vec<&'static str> {
-    let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
-    let oci_names = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
-    let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
     let mut names = vec![arch.target];
-    for name in lists.into_iter().flatten().copied().chain(short_systems).chain(oci_names) {
+    for name in names_in_fields(arch) {
         // The target of another row names only that row (`uname -m` prints `mips64` on mips64el too).
         if !names.contains(&name) && Arch::by_target(name).is_none() {
             names.push(name);
         }
     }
     names
+}
+
+fn names_in_fields(arch: &'static Arch) -> impl Iterator<Item = &'static str> {
+    let short_systems = arch.nix_systems.iter().filter_map(|system| system.strip_suffix("-linux"));
+    let oci_names = arch.oci_platforms.iter().filter_map(|platform| platform.strip_prefix("linux/"));
+    let lists = [arch.nix_systems, arch.debian, arch.triples, arch.oci_platforms, arch.uname, arch.aliases];
+    lists.into_iter().flatten().copied().chain(short_systems).chain(oci_names)
 }
 
 /// A triple that is not listed, such as `aarch64-alpine-linux-musl`: its first part decides, except where the ABI at
@@ -172,8 +187,8 @@ mod tests {
     fn near_names_are_suggested() {
         let suggested = |name| find(name).map_or_else(|unknown| unknown.to_string(), |arch| arch.target.into());
         assert_eq!(suggested("aarch46"), "unknown system \"aarch46\"; did you mean aarch64?");
-        assert!(find("riscv46").unwrap_err().suggestions.contains(&"riscv64"));
-        assert!(find("amd46").unwrap_err().suggestions.contains(&"amd64"));
+        assert!(find("riscv46").unwrap_err().suggestions().contains(&"riscv64"));
+        assert!(find("amd46").unwrap_err().suggestions().contains(&"amd64"));
         assert_eq!(suggested("pdp11"), "unknown system \"pdp11\"");
         assert_eq!(suggested("z"), "unknown system \"z\"");
     }

@@ -11,8 +11,8 @@ fuzz_target!(|name: &str| {
     match found {
         Ok(arch) => assert!(Arch::ALL.contains(arch)),
         Err(unknown) => {
-            assert!(unknown.suggestions.len() <= 3 && unknown.to_string().contains("unknown system"));
-            assert!(unknown.suggestions.iter().all(|near| Arch::find(near).is_ok()));
+            assert!(unknown.suggestions().len() <= 3 && unknown.to_string().contains("unknown system"));
+            assert!(unknown.suggestions().iter().all(|near| Arch::find(near).is_ok()));
         }
     }
 });
