@@ -7,7 +7,8 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::host::inherited_run::{self, CapturedRun};
+use crate::accelerate::tools::{self, Listed, ToolKind};
+use crate::host::inherited_run::{self, CapturedRun, Input};
 use crate::sanitize::AsText as _;
 
 /// Name of the `internal` subcommand.
@@ -61,7 +62,7 @@ impl crate::error::Failure for AuditError {
 
 impl Audit<'_> {
     /// Runs both programs, and repeats the output of the guest program. If both failed, becomes the native program, which
-    /// then fails in the same way.
+    /// then fails in the same way. Becomes the native program, too, if the start cannot be made twice.
     ///
     /// # Errors
     /// They differ, or one of them could not be run.
@@ -70,18 +71,30 @@ impl Audit<'_> {
             let program = program.to_owned();
             move |source| AuditError::Run { program, source }
         };
-        let output = output_file(self.args);
-        let reads = self.args.iter().any(|arg| arg == "-") || !self.args.iter().any(|arg| is_operand(arg));
-        let input = if reads { Some(inherited_run::copy_stdin().map_err(failed(self.guest))?) } else { None };
-        let run = |program: &Path, arg0: &OsStr, args: &[OsString]| {
-            inherited_run::run_captured(program, arg0, args, input.as_ref(), output.as_ref()).map_err(failed(program))
-        };
         let (start, words) =
             self.native.split_first().map_or((OsStr::new(""), &[][..]), |(start, rest)| (start.as_os_str(), rest));
+        let start = Path::new(start);
         let (native_arg0, first) =
             words.split_first().map_or((self.arg0, &[][..]), |(arg0, rest)| (arg0.as_os_str(), rest));
         let native_args = [first, self.args, self.more].concat();
-        let native = run(Path::new(start), native_arg0, &native_args)?;
+        let become_native =
+            |input| Err(failed(start)(inherited_run::become_program(start, native_arg0, &native_args, input)));
+        let Listed::Yes(tool) = tools::look_up(&self.guest.file_name().unwrap_or_default().as_text()) else {
+            return become_native(None);
+        };
+        // Of other tools, -o means something else.
+        let has_output = tool.kind != ToolKind::Filter || tool.name == "zstd";
+        let output = has_output.then(|| output_file(self.args)).flatten();
+        if !self.is_repeatable(tool.name, output.is_some()) {
+            return become_native(None);
+        }
+        let Some(input) = Input::of_stdin(self.reads_stdin()).map_err(failed(self.guest))? else {
+            return become_native(None);
+        };
+        let run = |program: &Path, arg0: &OsStr, args: &[OsString]| {
+            inherited_run::run_captured(program, arg0, args, &input, output.as_ref()).map_err(failed(program))
+        };
+        let native = run(start, native_arg0, &native_args)?;
         let own = [OsString::from("-0"), self.arg0.to_owned(), self.guest.as_os_str().to_owned()];
         let guest = run(self.emulator, self.emulator.as_os_str(), &[&own[..], self.args].concat())?;
         if let Some(what) = find_difference(&native, &guest) {
@@ -89,10 +102,43 @@ impl Audit<'_> {
             return Err(AuditError::Differs { guest: self.guest.to_owned(), what, command });
         }
         if !guest.status.success() {
-            let error = inherited_run::become_program(Path::new(start), native_arg0, &native_args, input.as_ref());
-            return Err(failed(Path::new(start))(error));
+            return become_native(Some(&input));
         }
         repeat(&guest).map_err(failed(self.guest))
+    }
+
+    /// Whether a second start does the same: the first one has replaced no file.
+    fn is_repeatable(&self, tool: &str, has_output: bool) -> bool {
+        match tool {
+            "tar" => false,
+            "sed" => !self.has_option(b'i', "--in-place"),
+            "gzip" | "bzip2" | "xz" | "zstd" => {
+                let prints = self.has_option(b'c', "--stdout") || self.has_option(b'c', "--to-stdout");
+                prints || has_output || !self.has_operand()
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the program is sure to read standard input to its end. If it does not, a copy would take the input of
+    /// another program, such as a loop of a shell.
+    fn reads_stdin(&self) -> bool {
+        let only_answers = self.has_option(b'V', "--version") || self.has_option(b'h', "--help");
+        self.args.iter().any(|arg| arg == "-") || !self.has_operand() && !only_answers
+    }
+
+    /// Whether an argument has a short option, alone or after others, or is a long option.
+    fn has_option(&self, letter: u8, long: &str) -> bool {
+        self.args.iter().map(|arg| arg.as_bytes()).any(|arg| match arg.strip_prefix(b"-") {
+            Some([b'-', ..]) => arg.starts_with(long.as_bytes()),
+            Some(letters) => letters.contains(&letter),
+            None => false,
+        })
+    }
+
+    /// Whether an argument may name a file.
+    fn has_operand(&self) -> bool {
+        self.args.iter().any(|arg| !arg.as_bytes().starts_with(b"-"))
     }
 }
 
@@ -113,11 +159,6 @@ fn find_difference(native: &CapturedRun, guest: &CapturedRun) -> Option<&'static
     parts.into_iter().find_map(|(same, what)| (!same).then_some(what))
 }
 
-/// Whether an argument names a file, or standard input.
-fn is_operand(arg: &OsStr) -> bool {
-    !arg.as_bytes().starts_with(b"-")
-}
-
 /// The file after `-o`, unless that is standard output.
 fn output_file(args: &[OsString]) -> Option<PathBuf> {
     let mut args = args.iter();
@@ -131,4 +172,36 @@ fn output_file(args: &[OsString]) -> Option<PathBuf> {
         return (path != Path::new("-") && path.parent() != Some(Path::new("/dev"))).then(|| path.to_owned());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_that_replace_files_or_take_the_input_of_others_are_known() {
+        let audit = |tool: &str, args: &str| {
+            let args: Vec<OsString> = args.split_whitespace().map(OsString::from).collect();
+            let (path, arg0) = (Path::new("/x"), OsStr::new(tool));
+            let audit = Audit { emulator: path, guest: path, arg0, native: &[], args: &args, more: &[] };
+            (audit.is_repeatable(tool, output_file(&args).is_some()), audit.reads_stdin())
+        };
+        for (tool, args, expected) in [
+            ("gzip", "", (true, true)),
+            ("gzip", "-9", (true, true)),
+            ("gzip", "file", (false, false)),
+            ("gzip", "-dc file", (true, false)),
+            ("gzip", "--stdout file", (true, false)),
+            ("zstd", "-o out -", (true, true)),
+            ("sed", "s/a/b/", (true, false)),
+            ("sed", "-ni p file", (false, false)),
+            ("sed", "--in-place=x p file", (false, false)),
+            ("tar", "-xf x", (false, false)),
+            ("cc1", "-quiet - -o x.s", (true, true)),
+            ("cat", "--version", (true, false)),
+            ("basename", "file", (true, false)),
+        ] {
+            assert_eq!(audit(tool, args), expected, "{tool} {args}");
+        }
+    }
 }

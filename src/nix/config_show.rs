@@ -135,8 +135,13 @@ fn ask_nix(
     Err(ConfigError::Rejected { program, message: messages.join("; ") })
 }
 
+/// Returns the error of a command of Nix as one line, or its exit status.
+pub fn error_of(output: &ProcessOutput) -> String {
+    find_error(&output.stderr).unwrap_or_else(|| output.status.to_string())
+}
+
 /// Returns the error of Nix as one line. Nix prints its warnings before, and a reference to its help after it.
-pub(super) fn find_error(stderr: &str) -> Option<String> {
+fn find_error(stderr: &str) -> Option<String> {
     let text = anstream::adapter::strip_str(stderr).to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<&str> = lines.skip_while(|line| !line.starts_with("error:")).collect();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::host::{Host, ProcessOutput};
+use crate::host::Host;
 use crate::nix::build_user::{BuildUser, NixCommandError};
-use crate::nix::config_show;
+use crate::nix::config_show::error_of;
 
 /// Result of building a derivation again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,4 @@ pub fn rebuild(host: &Host, user: &BuildUser, drv: &str, sandbox_paths: &str) ->
         Some(104) => Rebuild::Differs(time),
         _ => Rebuild::Failed(error_of(&output)),
     })
-}
-
-fn error_of(output: &ProcessOutput) -> String {
-    config_show::find_error(&output.stderr).unwrap_or_else(|| output.status.to_string())
 }

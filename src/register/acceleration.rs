@@ -10,7 +10,7 @@ use binfmt_magic::{Arch, EntryName, Flags, Pattern, Recognition, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::accelerate::audit::AUDIT_COMMAND;
-use crate::accelerate::bundle::BundleFile;
+use crate::accelerate::bundle::{Bundle, BundleFile};
 use crate::accelerate::prove::{Proof, Subject};
 use crate::binfmt::launcher::{FileIdentity, LauncherAudit, LauncherPair};
 use crate::error::Result;
@@ -87,11 +87,18 @@ impl AcceleratedTool {
 }
 
 impl AcceleratedTool {
+    /// Path of the native program that was proven: that of the original, of which [`LauncherPair`] has the copy.
+    pub fn source(&self) -> &Path {
+        let program = &self.pair.native.path;
+        let copy = self.files.iter().find(|file| file.target == *program);
+        copy.map_or(program, |file| &file.source)
+    }
+
     /// Lets one start in `every` run both programs, by a copy of this program.
-    pub fn add_audit(&mut self, arch: &Arch, every: u32, program: BundleFile) {
+    pub fn add_audit(&mut self, arch: &Arch, every: u32, program: &Bundle) {
         let LauncherPair { guest, start, words, arguments, .. } = &self.pair;
+        let own = program.words.iter().map(|word| word.clone().unwrap_or_else(|| program.program.as_text()));
         let fixed = [
-            program.target.as_text(),
             INTERNAL.to_owned(),
             AUDIT_COMMAND.to_owned(),
             paths::interpreter_path(arch).as_text(),
@@ -99,10 +106,10 @@ impl AcceleratedTool {
         ];
         // What is executed comes before its words.
         let counts = [words.len().saturating_add(1), arguments.len()].map(|count| Some(count.to_string()));
-        let fixed = fixed.into_iter().map(Some).chain([None]).chain(counts).chain([Some(start.as_text())]);
+        let fixed = own.chain(fixed).map(Some).chain([None]).chain(counts).chain([Some(start.as_text())]);
         let words = fixed.chain(words.iter().cloned()).collect();
-        self.pair.audit = Some(LauncherAudit { every, start: program.target.clone(), words });
-        self.files.push(program);
+        self.pair.audit = Some(LauncherAudit { every, start: program.start.clone(), words });
+        self.files.extend(program.files.iter().cloned());
     }
 }
 

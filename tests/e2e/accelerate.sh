@@ -19,9 +19,12 @@ accelerated_builds() {
         "nix-daemon (process $daemon)" "$tool" accelerate aarch64 --pair "$guest/gzip=$home/native/gzip"
     stop_daemon
     start_daemon
-    check "accelerate: a build through the daemon runs the native gzip" runs_native "${as_joe[@]}"
+    check "accelerate: a build through the daemon runs the native gzip" runs_native gzip "${as_joe[@]}"
     stop_daemon
     checks_of_derivations
+    check "accelerate --audit 1: exits 0, without a new proof" audits_all "$guest"
+    check "accelerate --audit 1: a build runs the program that compares" runs_native binfmt-nix
+    check "accelerate --audit 1: a build with both programs has the same output" checked 0 "the same output; " same
     start_daemon
     check "accelerate --check: an ordinary user gets the line for root, exit 4" needs_root "${as_joe[@]}"
     check "accelerate --check: that line works" line_of_root_works
@@ -51,11 +54,17 @@ checked() {
     gzip_derivation "$3" > "$home/drv" && exits_and_says "$1" "$2" "$tool" accelerate --check "$(cat "$home/drv")"
 }
 
-# runs_native COMMAND…: builds by COMMAND a derivation that names its running gzip.
+audits_all() {
+    exits 0 "$tool" accelerate aarch64 --pair "$1/gzip=$home/native/gzip" --audit 1 && ! grep 'prove ' "$home/said"
+}
+
+# runs_native PROGRAM COMMAND…: builds by COMMAND a derivation that names its running gzip: a file of this program.
 runs_native() {
+    local program=$1
+    shift
     exits 0 env "$@" nix-store --realise "$(gzip_derivation names_program)" || return 1
     cat "$(tail -n 1 "$home/said")"
-    grep '^/usr/local/libexec/binfmt-nix/native/aarch64/gzip-[0-9a-f]*/gzip$' "$(tail -n 1 "$home/said")"
+    grep "^/usr/local/libexec/binfmt-nix/native/aarch64/$program-[0-9a-f]*/" "$(tail -n 1 "$home/said")"
 }
 
 # Prints the path of a new derivation for aarch64-linux. In its script, $b is BusyBox and $g is gzip.

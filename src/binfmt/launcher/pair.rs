@@ -122,8 +122,10 @@ pub(super) fn encode(pairs: &[LauncherPair], entry: u64) -> Result<Vec<u8>, Text
     for pair in pairs {
         encoded.block(|block| block.pair(pair))?;
     }
-    let words =
-        |pair: &LauncherPair| [pair.words.len(), pair.arguments.len(), pair.environment.len()].into_iter().sum();
+    let words = |pair: &LauncherPair| {
+        let audit = pair.audit.as_ref().map_or(0, |audit| audit.words.len());
+        [pair.words.len().max(audit), pair.arguments.len(), pair.environment.len()].into_iter().sum()
+    };
     let most_words: usize = pairs.iter().map(words).max().unwrap_or_default();
     let mut configuration = Encoder::default();
     configuration.number(to_u64(encoded.0.len()));

@@ -9,9 +9,8 @@ use binfmt_magic::Arch;
 use serde::Serialize;
 
 use super::{acquire_lock, check_permission, finish, line_as_root, named_systems, print_dry_run, print_notes, switch};
-use crate::accelerate::bundle::BundleFile;
-use crate::accelerate::find::{self, FoundPairs};
-use crate::accelerate::identity::read_tool;
+use crate::accelerate::bundle;
+use crate::accelerate::find::{self, FoundPairs, LeftOut, NixQuestion};
 use crate::accelerate::prove::{self, Proof, ProofPlan, RUN_LIMIT, Subject, Verdict};
 use crate::binfmt::container::Container;
 use crate::binfmt::table::Table;
@@ -68,11 +67,14 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
     check_system(&facts, arch)?;
     let known = facts.receipt.accelerations.get(arch.target);
     let has_source = args.tree.is_some() || args.nixpkgs.is_some() || !args.pair.is_empty();
-    if !has_source && known.is_none() {
+    if !has_source && (known.is_none() || args.audit.is_some()) {
         return Err(Error::Usage("name the programs: --tree DIR, --pair GUEST=NATIVE or --nixpkgs FLAKEREF".into()));
     }
+    if !args.change.dry_run {
+        check_permission(host, None)?;
+    }
     let places = Places::open(args)?;
-    let found = if has_source { find_pairs(args, host, &places, arch)? } else { FoundPairs::default() };
+    let found = if has_source { find_pairs(args, host, &places, arch, ui)? } else { FoundPairs::default() };
     for left_out in &found.left_out {
         ui.print_note(&format!("{} stays emulated: {}", left_out.tool, left_out.reason));
     }
@@ -82,7 +84,6 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
         }
         return Ok(ExitCode::Ok);
     }
-    check_permission(host, None)?;
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
     let subjects: Vec<Subject> = found
         .pairs
@@ -109,14 +110,6 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
     Ok(if refused.is_empty() { code } else { ExitCode::Findings })
 }
 
-/// The copy of this program that compares both programs in a build.
-fn own_copy(arch: &Arch) -> Result<BundleFile> {
-    let source = host::env::own_path();
-    let target = paths::native_dir(arch).join("binfmt-nix");
-    let program = read_tool(&Host::live(), &source)?;
-    Ok(BundleFile { source, target, sha256: program.identity.sha256, mode: 0o755 })
-}
-
 /// Root directories in which the programs are found.
 struct Places {
     tree: Host,
@@ -135,9 +128,15 @@ impl Places {
     }
 }
 
-fn find_pairs(args: &cli::AccelerateArgs, host: &Host, places: &Places, arch: &'static Arch) -> Result<FoundPairs> {
+fn find_pairs(
+    args: &cli::AccelerateArgs,
+    host: &Host,
+    places: &Places,
+    arch: &'static Arch,
+    ui: &Ui,
+) -> Result<FoundPairs> {
     let mut found = match (&args.nixpkgs, &args.tree) {
-        (Some(flake), _) => find_in_nixpkgs(flake, host, arch)?,
+        (Some(flake), _) => find_in_nixpkgs(flake, host, arch, ui)?,
         (None, Some(_)) if args.pair.is_empty() => find::in_debian_tree(arch, &places.tree, &places.native)?,
         _ => FoundPairs::default(),
     };
@@ -148,24 +147,31 @@ fn find_pairs(args: &cli::AccelerateArgs, host: &Host, places: &Places, arch: &'
 }
 
 /// Asks Nix for the compilers and tools of one nixpkgs, which it builds or downloads.
-fn find_in_nixpkgs(flake: &str, host: &Host, arch: &'static Arch) -> Result<FoundPairs> {
+fn find_in_nixpkgs(flake: &str, host: &Host, arch: &'static Arch, ui: &Ui) -> Result<FoundPairs> {
     let own = Arch::by_target(&kernel_release().0).ok_or_else(|| Error::Usage("this machine is unknown".into()))?;
     let user = BuildUser::choose(host).map_err(nix_error)?;
     let (mut guest, mut native, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for question in find::nix_questions(flake, arch, own) {
+    for NixQuestion { installable: tool, is_native } in find::nix_questions(flake, arch, own) {
+        ui.print_step("build", &tool);
         let args = ["--extra-experimental-features", "nix-command flakes", "build", "--no-link", "--print-out-paths"];
-        let output = user.build(host, "nix", &[&args[..], &[&question.installable]].concat()).map_err(nix_error)?;
+        let output = user.build(host, "nix", &[&args[..], &[&tool]].concat()).map_err(nix_error)?;
         let paths = output.stdout.lines().map(PathBuf::from);
-        match (output.status.success(), question.is_native) {
-            (false, _) => missing.push(question.installable),
+        match (output.status.success(), is_native) {
             (true, true) => native.extend(paths),
             (true, false) => guest.extend(paths),
+            (false, _) => {
+                let reason = format!("Nix does not build it: {}", config_show::error_of(&output));
+                missing.push(LeftOut { tool, reason });
+            }
         }
     }
     if guest.is_empty() || native.is_empty() {
-        return Err(nix_error(format!("it builds none of {}", missing.join(" "))));
+        let why = missing.first().map_or_else(String::new, |LeftOut { tool, reason }| format!("{tool}: {reason}"));
+        return Err(nix_error(why));
     }
-    find::in_nix_store(host, &guest, &native)
+    let mut found = find::in_nix_store(host, &guest, &native)?;
+    found.left_out.splice(0..0, missing);
+    Ok(found)
 }
 
 /// Proves the pairs that the receipt does not have. Returns the good ones, and why others are refused.
@@ -213,7 +219,9 @@ fn prove_pairs(
         };
         prove::prove(&plan, &new, &mut progress)?
     };
-    let auditor = args.audit.map(|_| own_copy(arch)).transpose()?;
+    // A copy of this program compares both in a build.
+    let own = || bundle::plan(&Host::live(), &host::env::own_path(), &paths::native_dir(arch), "binfmt-nix");
+    let auditor = args.audit.map(|_| own()).transpose()?;
     let mut tools = BTreeMap::new();
     let mut refused = Vec::new();
     let mut add = |subject: &Subject, proof: Proof| -> Result<()> {
@@ -223,7 +231,7 @@ fn prove_pairs(
         let tree = args.tree.as_ref().map(|_| places.tree.real_path(Path::new("/")));
         let mut tool = AcceleratedTool::new(subject, &places.native, proof, tree);
         if let (Some(every), Some(program)) = (args.audit, &auditor) {
-            tool.add_audit(arch, every, program.clone());
+            tool.add_audit(arch, every, program);
         }
         tools.insert(name, ProvenTool { tool, rule });
         Ok(())
@@ -240,13 +248,16 @@ fn prove_pairs(
     Ok((tools, refused))
 }
 
-/// Returns the named systems, or all that are accelerated.
+/// Returns the named systems, or all that may be accelerated, also by a run that was killed.
 fn requested(args: &cli::AccelerateArgs, host: &Host) -> Result<Vec<&'static Arch>> {
     if !args.systems.is_empty() {
         return Ok(named_systems(&args.systems)?.0);
     }
     let receipt = Receipt::load(host)?.unwrap_or_default();
-    Ok(Arch::ALL.iter().filter(|arch| receipt.is_accelerated(arch)).collect())
+    Ok(Arch::ALL
+        .iter()
+        .filter(|arch| receipt.systems.contains_key(arch.target) || receipt.is_accelerated(arch))
+        .collect())
 }
 
 /// Makes a change, or prints it for `--dry-run`.

@@ -46,6 +46,7 @@ use crate::paths;
 use crate::qemu::download;
 use crate::qemu::download::machine_config;
 use crate::register::emulated::EmulatedSystem;
+use crate::register::receipt::Receipt;
 use crate::register::report::{Report, StepReport};
 use crate::sanitize::AsText as _;
 use crate::sanitize::secrets::{has_secret, hide_secrets_of_word};
@@ -155,7 +156,9 @@ fn acquire_within(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
         };
     }
     let lock = host.lock(paths::LOCK.as_ref(), timeout, &mut waiting)?;
-    for dir in paths::written_dirs() {
+    // A damaged receipt is reported by what reads it next.
+    let receipt = Receipt::load(host).ok().flatten().unwrap_or_default();
+    for dir in receipt.written_dirs() {
         host.remove_stale_temp_files(dir)?;
     }
     Ok(lock)

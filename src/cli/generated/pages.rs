@@ -320,13 +320,14 @@ pub(super) const PAGES: [Page; 19] = [
                 &[
                     "With this command, outputs are made by a native program instead of the one that the derivation declares. That the outputs are the same was shown for a corpus on this machine, and is not guaranteed for other inputs. So it is off unless you turn it on.",
                     "Do not use it for builds whose results you give to others, such as those of a binary cache, unless each of them was compared: --check compares one derivation, and --audit N compares one start in N while it builds.",
+                    "--audit makes a start twice, so it leaves out those that would not do the same again: of tar, of sed -i, of a compressor that replaces a file, and those that may leave a part of a pipe to another program. A build whose start differs fails, with the arguments in its log. To stop, run the same command without --audit.",
                     "Only root can change the native programs, their copies and the launcher. Who can replace the guest program in its tree, and restore its size, its build ID and its times, can let the native program run in its place.",
                 ],
             ),
             (
                 "LIMITATIONS",
                 &[
-                    "--nixpkgs was not run on nixpkgs itself: its search is tested on recorded paths of stores. It proves each pair on your machine before it turns anything on.",
+                    "--nixpkgs was not run on nixpkgs itself: it is tested with a stand-in for Nix, and with stores that have the paths of nixpkgs. It proves each pair on your machine before it turns anything on. The store paths are not protected from the garbage collector: when one is collected, its program is emulated, and doctor names it.",
                     "A system that is accelerated cannot be disabled: run accelerate --off first.",
                 ],
             ),
