@@ -91,14 +91,24 @@ fn find_problem(host: &Host, arch: &Arch, tool: &AcceleratedTool) -> Option<Prob
         Some(tree) => (&Host::live(), join(tree, &guest.path)),
         None => (host, guest.path.clone()),
     };
-    let is_there = guest_host.exists(&path);
-    let guest = describe_change(guest_host, &path, guest).map(|why| format!("the guest program {why}"));
-    let native = || describe_change(host, &native.path, native).map(|why| format!("the native program {why}"));
+    let guest_change = describe_change(guest_host, &path, guest);
+    let native_change = || describe_change(host, &native.path, native);
+    let found_again = match &tool.root {
+        // In a tree of Debian, all of its programs were found, and may have been replaced together.
+        Some(tree) if guest_host.exists(&join(tree, Path::new("/var/lib/dpkg/status"))) => "",
+        _ => &format!(" --pair {}", shell_quote(&format!("{}={}", guest.path.as_text(), tool.source().as_text()))),
+    };
     let repair = match &tool.root {
-        Some(tree) if is_there => format!("{} --tree {}", arch.target, shell_quote(&tree.as_text())),
+        // The copy is made again.
+        _ if guest_change.is_none() && !host.exists(&native.path) && !tool.files.is_empty() => arch.target.to_owned(),
+        Some(tree) if guest_host.exists(&path) => {
+            format!("{} --tree {}{found_again}", arch.target, shell_quote(&tree.as_text()))
+        }
         _ => format!("--off {}", arch.target),
     };
-    guest.or_else(native).map(|why| Problem { why, repair })
+    let why = guest_change.map(|why| format!("the guest program {why}"));
+    let why = why.or_else(|| native_change().map(|why| format!("the native program {why}")));
+    why.map(|why| Problem { why, repair })
 }
 
 fn join(tree: &Path, path: &Path) -> PathBuf {

@@ -213,7 +213,7 @@ pub fn gather_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, bar
         other_entries: list_other_entries(&facts.table, is_shown),
         systems,
         boot: BootStatus::gather(facts),
-        unfinished: has_orphaned_records(host, facts) || has_stale_files(host),
+        unfinished: has_orphaned_records(host, facts) || has_stale_files(host, facts),
         holder: host.lock_holder(Path::new(WATCH_LOCK)).map(|holder| holder.to_string()),
         outdated_daemon: facts.receipt.running_outdated_daemon().cloned(),
     }
@@ -249,8 +249,9 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
 }
 
 /// Whether temporary files exist, which the next run that changes something removes.
-fn has_stale_files(host: &Host) -> bool {
-    paths::written_dirs().any(|dir| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty()))
+fn has_stale_files(host: &Host, facts: &Facts) -> bool {
+    let has_some = |dir: &Path| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty());
+    facts.receipt.written_dirs().into_iter().any(has_some)
 }
 
 fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::host::{FileStamp, Host};
 use crate::nix::daemon::OutdatedDaemon;
+use crate::paths;
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
 use crate::register::acceleration::{self, Acceleration};
 use crate::register::subject::Subject;
@@ -443,6 +444,14 @@ impl Receipt {
     /// Whether programs of a system are accelerated, or were while a run was interrupted.
     pub fn is_accelerated(&self, arch: &Arch) -> bool {
         self.accelerations.contains_key(arch.target) || !self.accelerated_rules(arch.target).is_empty()
+    }
+
+    /// Returns every directory in which a killed run may have left temporary files: also those that were made.
+    pub fn written_dirs(&self) -> Vec<&Path> {
+        let made = self.records.iter().filter(|record| matches!(record.made, Artifact::Dir { .. }));
+        let mut dirs: Vec<&Path> = paths::written_dirs().collect();
+        dirs.extend(made.filter_map(|record| record.made.path()));
+        dirs
     }
 
     /// Whether the receipt has no system and no record.

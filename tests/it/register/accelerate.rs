@@ -2,28 +2,31 @@
 //!
 //! Guest and native program are BusyBox of one release, by the name gzip.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
-use crate::binfmt::userns::usual_proc;
+use crate::binfmt::userns::{memory, usual_proc};
 use crate::diagnose::situations::commands::paste;
+use crate::diagnose::situations::live::machine;
 use crate::support::emulators::{busybox, other_qemu, outside};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{EMULATOR, OWN_CONF};
-use crate::support::{Tree, qemu};
+use crate::support::{LiarBehavior, Tree, liar, qemu, settings_nix};
 
-const NATIVE: &str = "usr/local/libexec/binfmt-nix/native";
-const PAIR: &str = "/bin/gzip=/bin/gzip";
+pub(crate) const NATIVE: &str = "usr/local/libexec/binfmt-nix/native";
+pub(crate) const PAIR: &str = "/bin/gzip=/bin/gzip";
 
 /// The guest's root directory and that of the native programs.
 ///
 /// A proof writes the maps of a user namespace, so the usual `/proc` is needed.
-fn trees() -> [String; 2] {
+pub(crate) fn trees() -> [String; 2] {
     usual_proc();
     let own = busybox().parent().unwrap().join("../../busybox-static-amd64/bin/busybox");
     [("guest", busybox()), ("native", own)].map(|(name, program)| {
@@ -45,7 +48,7 @@ fn accelerated() -> (Tree, String) {
 }
 
 /// Which file the kernel executes if gzip of the tree is started in the tree. The native programs are visible there.
-fn running(tree: &Tree, guest: &str) -> PathBuf {
+pub(crate) fn running(tree: &Tree, guest: &str) -> PathBuf {
     let native = tree.path(NATIVE);
     if native.exists() {
         let inside = Path::new(guest).join(NATIVE);
@@ -74,7 +77,7 @@ fn running(tree: &Tree, guest: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn assert_native(tree: &Tree, guest: &str) {
+pub(crate) fn assert_native(tree: &Tree, guest: &str) {
     let exe = running(tree, guest);
     assert_eq!(exe.file_name().unwrap(), "gzip", "{}", exe.display());
 }
@@ -167,8 +170,14 @@ fn what_prevents_native_programs_is_reported_and_repaired() {
     other.push(0);
     fs::write(&path, &other).unwrap();
     assert_emulated(&tree, &guest);
-    let repair = finding(&tree);
-    assert!(repair.contains("accelerate aarch64 --tree "), "{repair}");
+    drop(paste(&finding(&tree)).exits(0));
+    assert_native(&tree, &guest);
+    // The copy of the native program disappears.
+    let copy = || tree.status()["accelerated"][0]["native"].as_str().unwrap().trim_start_matches('/').to_owned();
+    tree.remove(&copy());
+    assert_emulated(&tree, &guest);
+    drop(paste(&finding(&tree)).exits(0));
+    assert_native(&tree, &guest);
     // Without the guest program there is nothing to accelerate.
     fs::remove_file(&path).unwrap();
     let repair = finding(&tree);
@@ -190,17 +199,157 @@ fn wrong_requests_change_nothing() {
     tree.run(&["accelerate", "aarch64"]).exits(2).says("name the programs");
     accelerate(&["aarch64", "--pair", "/bin/gzip"]).exits(1).says("GUEST=NATIVE");
     accelerate(&["aarch64", "--pair", "/bin/none/gzip=/bin/gzip"]).exits(1).says("/bin/none/gzip");
+    accelerate(&["aarch64", "--pair", "/bin/gzip=/bin/sed"]).exits(1).says("different tools");
+    accelerate(&["aarch64", "--audit", "1"]).exits(1).says("not a tree of Debian");
     accelerate(&["aarch64", "--pair", "/bin/uname=/bin/uname"]).exits(1).says("cannot be paired");
     accelerate(&["aarch64"]).exits(1).says("not a tree of Debian");
     // A program of another machine by that name.
     fs::copy(busybox(), Path::new(&native).join("bin/gzip")).unwrap();
     accelerate(&["aarch64", "--pair", PAIR]).exits(1).says("cannot be bundled");
     registered.is_unchanged_in(&tree);
+    // Another version, and a program that crashes.
+    let own = fs::read(busybox().parent().unwrap().join("../../busybox-static-amd64/bin/busybox")).unwrap();
+    let crashes = liar("gzip 1.0", LiarBehavior::Crash);
+    for (program, why) in [(replace(&own, b"BusyBox v", b"BusyBox w"), "configured differently"), (crashes, "")] {
+        fs::write(Path::new(&native).join("bin/gzip"), program).unwrap();
+        accelerate(&["aarch64", "--pair", PAIR]).exits(3).says("no program of aarch64 can be accelerated").says(why);
+    }
+    registered.is_unchanged_in(&tree);
     // A name of a rule that accelerate makes.
     tree.run(&["register", "--rule", ":accelerate-aarch64-x:E::x::/bin/true:"])
         .exits_with(&[1, 3])
         .says("belong to the command");
     registered.is_unchanged_in(&tree);
+}
+
+/// Bytes with every occurrence of a part replaced.
+fn replace(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let places: Vec<_> = (0..bytes.len() - old.len()).filter(|at| bytes[*at..].starts_with(old)).collect();
+    assert!(!places.is_empty() && old.len() == new.len());
+    for at in places {
+        bytes[at..at + new.len()].copy_from_slice(new);
+    }
+    bytes
+}
+
+/// The native program prints another message for a wrong checksum, which the corpus does not have.
+#[sandboxed]
+fn an_audited_start_fails_if_both_programs_differ() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let [guest, native] = trees();
+    let path = Path::new(&native).join("bin/gzip");
+    fs::write(&path, replace(&fs::read(&path).unwrap(), b"crc error", b"crb error")).unwrap();
+    let args = ["accelerate", "aarch64", "--tree", &guest, "--native-tree", &native, "--pair", PAIR];
+    let gzip = |args: &[&str], input: &[u8]| {
+        let dir = "usr/local/libexec/binfmt-nix";
+        let inside = Path::new(&guest).join(dir);
+        mount(Some(&tree.path(dir)), &inside, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
+        let mut command = Command::new("/usr/sbin/chroot");
+        command.args([guest.as_str(), "/bin/gzip"]).args(args).env_clear();
+        let output = command.stdin(fs::File::open(outside("input", input)).unwrap()).output().unwrap();
+        nix::mount::umount(&inside).unwrap();
+        output
+    };
+    tree.run(&args).exits(0);
+    let packed = gzip(&["-c"], b"some text");
+    assert!(packed.status.success(), "{packed:?}");
+    let mut wrong = packed.stdout.clone();
+    let checksum = wrong.len() - 8;
+    wrong[checksum] ^= 1;
+    let unpack = |bytes: &[u8]| Done::from(gzip(&["-d", "-c"], bytes));
+    unpack(&wrong).exits(1).says("crb error");
+    tree.run(&[&args[..], &["--audit", "1"]].concat()).exits(0).omits("prove ");
+    assert_eq!(gzip(&["-c"], b"some text").stdout, packed.stdout);
+    unpack(&packed.stdout).exits(0).prints("some text");
+    unpack(&wrong).exits(1).says("differ in standard error: -d -c").says("accelerate --off");
+    tree.run(&["accelerate", "aarch64", "--audit", "2"]).exits(2).says("name the programs");
+    // Without the audit again, and without acceleration.
+    tree.run(&args).exits(0);
+    unpack(&wrong).exits(1).says("crb error");
+    tree.run(&["accelerate", "--off"]).exits(0);
+    unpack(&wrong).exits(1).says("crc error");
+}
+
+/// The directory of the native programs is shared.
+#[sandboxed]
+fn the_programs_of_another_system_stay_accelerated() {
+    let (tree, guest) = accelerated();
+    tree.register("arm").exits(0);
+    let other = busybox().parent().unwrap().join("../../busybox-static-armhf/bin/busybox");
+    let dir = Path::new(&guest).join("arm");
+    fs::create_dir(&dir).unwrap();
+    fs::copy(other, dir.join("gzip")).unwrap();
+    let native = Path::new(SCRATCH).join("native");
+    let pair = ["--pair", "/arm/gzip=/bin/gzip"];
+    let places = ["--tree", &guest, "--native-tree", native.to_str().unwrap()];
+    let one = tree.snapshot();
+    tree.run(&[&["accelerate", "arm"], &places[..], &pair[..]].concat()).exits(0);
+    assert_eq!(tree.status()["accelerated"].as_array().unwrap().len(), 2);
+    assert_native(&tree, &guest);
+    tree.run(&["accelerate", "--off", "arm"]).exits(0);
+    assert!(tree.snapshot().is_like(&one));
+    assert_native(&tree, &guest);
+}
+
+/// Nix has a nixpkgs in which gzip can be paired, grep has two versions, and cmp is another program.
+#[sandboxed]
+fn the_programs_of_one_nixpkgs_are_found_and_proven() {
+    machine();
+    memory(Path::new("/nix"));
+    let emulator = qemu("aarch64");
+    drop(
+        Done::from(tool(&["register", "aarch64", "--no-nix", "--qemu", emulator.to_str().unwrap()]).output().unwrap())
+            .exits(0),
+    );
+    let accelerate = |args: &[&str]| Done::from(tool(&[&["accelerate"], args].concat()).output().unwrap());
+    let nixpkgs = ["aarch64", "--nixpkgs", "x"];
+    accelerate(&nixpkgs).exits(3).says("no nix was found");
+    let own = busybox().parent().unwrap().join("../../busybox-static-amd64/bin/busybox");
+    let other = outside("other", &liar("cmp 1.0", LiarBehavior::RightOutput));
+    let mut answers = String::new();
+    let cross = "x86_64-linux";
+    for (number, (system, attribute, name, file, program)) in [
+        ("aarch64-linux", "gzip", "gzip-1.14", "gzip", &busybox()),
+        (cross, "gzip", "gzip-1.14", "gzip", &own),
+        ("aarch64-linux", "gnugrep", "gnugrep-3.12", "grep", &busybox()),
+        (cross, "gnugrep", "gnugrep-3.11", "grep", &own),
+        ("aarch64-linux", "diffutils", "diffutils-3.12", "cmp", &busybox()),
+        (cross, "diffutils", "diffutils-3.12", "cmp", &other),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("/nix/store/{number:032}-{name}");
+        fs::create_dir_all(format!("{path}/bin")).unwrap();
+        fs::copy(program, format!("{path}/bin/{file}")).unwrap();
+        writeln!(answers, "x#legacyPackages.{system}.{attribute}) echo {path};;").unwrap();
+    }
+    // Nix prints what it built, or fails with its message.
+    let nix = |answers: &str| {
+        let bin = Path::new(settings_nix::BIN);
+        fs::create_dir_all(bin).unwrap();
+        let script = format!(
+            "#!/bin/sh\nfor word; do :; done\ncase $word in\n{answers}*) echo 'error: no such attribute' >&2; exit 1;;\nesac\n"
+        );
+        fs::write(bin.join("nix"), script).unwrap();
+        fs::set_permissions(bin.join("nix"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    nix("");
+    accelerate(&nixpkgs).exits(3).says("stdenv.cc.cc: Nix does not build it: no such attribute");
+    nix(&answers);
+    accelerate(&["aarch64", "--nixpkgs", "x", "--dry-run"]).exits(0).prints("would prove /nix/store/").omits("grep by");
+    accelerate(&["--list"]).exits(0).prints("no program is accelerated");
+    let done = accelerate(&nixpkgs).exits(3).prints("-gzip-1.14/bin/gzip instead of /nix/store/");
+    let done =
+        done.says("x#legacyPackages.aarch64-linux.gnutar stays emulated: Nix does not build it: no such attribute");
+    let done = done.says("-gnugrep-3.12/bin/grep stays emulated: the guest has version 3.12, and its counterpart 3.11");
+    drop(done.says("-diffutils-3.12/bin/cmp is refused: "));
+    let listed = accelerate(&["--list", "--json"]).exits(0).json();
+    let tools: Vec<_> = listed["programs"].as_array().unwrap().iter().map(|program| &program["tool"]).collect();
+    assert_eq!(tools, ["gzip"]);
+    accelerate(&["--off"]).exits(0);
 }
 
 /// The copy of this tool runs both programs, in the build itself.

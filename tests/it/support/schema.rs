@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// The schemas, each with the JSON pointer of a field that only its document has.
-const DOCUMENTS: [(&str, &str); 16] = [
+const DOCUMENTS: [(&str, &str); 18] = [
     ("/exit_status", include_str!("../../../packaging/schema/error.json")),
     ("/changed", include_str!("../../../packaging/schema/register.json")),
     ("/diff", include_str!("../../../packaging/schema/apply-check.json")),
@@ -24,6 +24,8 @@ const DOCUMENTS: [(&str, &str); 16] = [
     ("/removed", include_str!("../../../packaging/schema/cache.json")),
     ("/missing", include_str!("../../../packaging/schema/restore.json")),
     ("/lines", include_str!("../../../packaging/schema/nix-conf.json")),
+    ("/programs", include_str!("../../../packaging/schema/accelerate-list.json")),
+    ("/same", include_str!("../../../packaging/schema/accelerate-check.json")),
     ("/machines", include_str!("../../../packaging/schema/nix-builder.json")),
 ];
 
@@ -54,7 +56,8 @@ struct Schema<'a> {
 }
 
 /// Keywords that do not restrict values, or not in a way that matters here.
-const IGNORED: [&str; 7] = ["$schema", "$defs", "title", "description", "format", "minimum", "maximum"];
+const IGNORED: [&str; 9] =
+    ["$schema", "$defs", "title", "description", "format", "minimum", "maximum", "minItems", "maxItems"];
 
 impl Schema<'_> {
     /// Checks a value, and returns the fields of an object that the schema names.
@@ -73,6 +76,7 @@ impl Schema<'_> {
                 "required" => has_fields(value, list(wanted)?, at)?,
                 "properties" => known.extend(self.fields(value, wanted, at)?),
                 "items" => self.items(value, wanted, at)?,
+                "prefixItems" => self.tuple(value, list(wanted)?, at)?,
                 "anyOf" | "oneOf" => known.extend(self.variant(value, list(wanted)?, keyword == "oneOf", at)?),
                 "allOf" => {
                     for one in list(wanted)? {
@@ -113,6 +117,15 @@ impl Schema<'_> {
     fn items(&self, value: &Value, schema: &Value, at: &str) -> Result<(), String> {
         let items = value.as_array().map_or(&[][..], Vec::as_slice);
         items.iter().enumerate().try_for_each(|(i, item)| self.complete(item, schema, &format!("{at}/{i}")))
+    }
+
+    /// Checks a list whose every item has a schema of its own.
+    fn tuple(&self, value: &Value, schemas: &[Value], at: &str) -> Result<(), String> {
+        let items = list(value)?;
+        if items.len() != schemas.len() {
+            return Err(format!("{at}: {value} has not {} items", schemas.len()));
+        }
+        items.iter().zip(schemas).try_for_each(|(item, schema)| self.complete(item, schema, at))
     }
 
     fn variant(&self, value: &Value, variants: &[Value], one: bool, at: &str) -> Result<BTreeSet<String>, String> {

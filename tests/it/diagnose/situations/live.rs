@@ -17,7 +17,7 @@ use nix::mount::{MsFlags, mount};
 const PRIVATE: [&str; 6] = ["/etc", "/usr/local", "/var/lib", "/home", "/run", TABLE];
 
 /// A machine with a mounted table and an emulator that `register` and `run` find, and nothing registered.
-pub(super) fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     with_all_users();
     usual_proc();
     for dir in PRIVATE.iter().filter(|dir| **dir != TABLE) {
