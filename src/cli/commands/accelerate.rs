@@ -210,7 +210,7 @@ fn prove_pairs(
         let bar = CheckBar::start();
         let mut shown = 0;
         let mut progress = |done: u32, all: u32| {
-            if shown == 0 {
+            if shown == 0 && all > 0 {
                 bar.expect(usize::try_from(all).unwrap_or(0));
             }
             (shown..done).for_each(|_| bar.advance());

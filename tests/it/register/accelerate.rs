@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::binfmt::userns::{memory, usual_proc};
 use crate::diagnose::situations::commands::paste;
 use crate::diagnose::situations::live::machine;
-use crate::support::emulators::{busybox, other_qemu, outside};
+use crate::support::emulators::{busybox, other_qemu, outside, waiter};
 use crate::support::output::{Done, tool};
 use crate::support::sandbox::SCRATCH;
 use crate::support::tree::{EMULATOR, OWN_CONF};
@@ -220,6 +222,38 @@ fn wrong_requests_change_nothing() {
         .exits_with(&[1, 3])
         .says("belong to the command");
     registered.is_unchanged_in(&tree);
+}
+
+/// A native program that hangs has 15 minutes, but the user does not have to wait.
+#[sandboxed]
+fn a_native_program_that_hangs_can_be_interrupted() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let registered = tree.snapshot();
+    let [guest, native] = trees();
+    fs::write(Path::new(&native).join("bin/gzip"), waiter()).unwrap();
+    let args = ["accelerate", "aarch64", "--tree", &guest, "--native-tree", &native, "--pair", PAIR];
+    let child = tree.start(&args);
+    while !has_descendant(child.id(), "gzip") {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    drop(Done::from(child.wait_with_output().unwrap()).exits(130));
+    registered.is_unchanged_in(&tree);
+}
+
+/// Whether a process that this one started, or one that those started, has this name.
+fn has_descendant(process: u32, name: &str) -> bool {
+    let stat = |number: &str| fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found = numbers.filter(|number| stat(number).contains(&format!("({name})")));
+    found.any(|number| {
+        let parent = |number: &String| {
+            let stat = stat(number);
+            Some(stat.rsplit(')').next()?.split(' ').nth(2)?.to_owned())
+        };
+        std::iter::successors(Some(number), parent).any(|number| number == process.to_string())
+    })
 }
 
 /// Bytes with every occurrence of a part replaced.

@@ -130,6 +130,12 @@ pub(crate) fn complaining(version: &str, complaint: &str) -> Vec<u8> {
     assemble(&program)
 }
 
+/// A static program for x86_64 that waits for ever.
+pub(crate) fn waiter() -> Vec<u8> {
+    // mov eax, 34 (pause); syscall; jmp back
+    assemble(&[0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7])
+}
+
 /// Puts code and data behind the headers of the probe program.
 fn assemble(code: &[u8]) -> Vec<u8> {
     if !cfg!(target_arch = "x86_64") {
