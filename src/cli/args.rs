@@ -288,7 +288,7 @@ pub struct AccelerateArgs {
     #[arg(long, value_name = "FLAKEREF", conflicts_with_all = ["tree", "pair"])]
     pub nixpkgs: Option<String>,
     /// Run both programs for one start in N, and fail if they differ
-    #[arg(long, value_name = "N", conflicts_with_all = ["off", "list", "check"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["off", "list", "check"])]
     pub audit: Option<u32>,
     /// Emulate all programs again; without SYSTEM, those of every system
     #[arg(long, conflicts_with_all = ["tree", "pair", "nixpkgs", "list", "check"])]

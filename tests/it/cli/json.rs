@@ -127,6 +127,7 @@ fn every_read_only_command_prints_one_document() {
         &["doctor"],
         &["list"],
         &["list", "--format", "json"],
+        &["accelerate", "--list"],
         &["nix-conf"],
         &["nix-conf", "arm"],
         &["nix-conf", "--builder", "build"],

@@ -202,6 +202,7 @@ fn wrong_requests_change_nothing() {
     accelerate(&["aarch64", "--pair", "/bin/gzip"]).exits(1).says("GUEST=NATIVE");
     accelerate(&["aarch64", "--pair", "/bin/none/gzip=/bin/gzip"]).exits(1).says("/bin/none/gzip");
     accelerate(&["aarch64", "--pair", "/bin/gzip=/bin/sed"]).exits(1).says("different tools");
+    accelerate(&["aarch64", "--audit", "0"]).exits(2).says("--audit");
     accelerate(&["aarch64", "--audit", "1"]).exits(1).says("not a tree of Debian");
     accelerate(&["aarch64", "--pair", "/bin/uname=/bin/uname"]).exits(1).says("cannot be paired");
     accelerate(&["aarch64"]).exits(1).says("not a tree of Debian");
