@@ -38,7 +38,9 @@ fn prove_tree(tree: &str, target: &'static str) {
     let machines = machines(tree, target);
     let found = in_debian_tree(Arch::by_target(target).unwrap(), &machines.tree, &machines.native).unwrap();
     let names: Vec<_> = found.pairs.iter().map(|pair| pair.tool.name).collect();
-    for tool in ["cc1", "cc1plus", "f951", "lto1", "as", "xz", "gzip", "bzip2", "zstd", "sed", "grep", "tar", "cat", "diff"] {
+    for tool in
+        ["cc1", "cc1plus", "f951", "lto1", "as", "xz", "gzip", "bzip2", "zstd", "sed", "grep", "tar", "cat", "diff"]
+    {
         assert!(names.contains(&tool), "{tool}: {names:?} {:?}", found.left_out);
     }
     assert_eq!(found.left_out, []);

@@ -125,6 +125,16 @@ fn a_native_program_is_started_until_it_is_ended() {
     fresh.is_restored_in(&tree);
 }
 
+#[sandboxed]
+fn the_end_of_another_system_leaves_the_native_programs() {
+    let (tree, guest) = accelerated();
+    let before = tree.snapshot();
+    tree.register("arm").exits(0);
+    tree.unregister("arm").exits(0).omits("native");
+    assert!(tree.snapshot().is_like(&before));
+    assert_native(&tree, &guest);
+}
+
 /// The kernel uses the newest entry: each registration of the system is followed by one of the programs.
 #[sandboxed]
 fn programs_stay_above_their_system() {
