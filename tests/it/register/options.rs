@@ -222,7 +222,10 @@ fn a_source_without_a_working_mirror_names_fallback_and_stays_with_its_publisher
     let config = outside("config.toml", b"systems = [\"aarch64\"]");
     let apply = tree.start_in(&["apply", "--config", config.to_str().unwrap()], &[("BINFMT_NIX_MIRROR", mirror)]);
     let done = Done::from(apply.wait_with_output().unwrap()).exits(1);
-    done.says(" --root /tree/ register --source fallback aarch64");
+    let line = done.err.trim_end().rsplit_once("by its digest: ").unwrap().1;
+    assert!(line.ends_with(" --root /tree/ register --source fallback aarch64"), "{line}");
+    paste(line).exits(0);
+    tree.unregister("aarch64").exits(0);
     tree.run(&["register", "aarch64", "--source", "fallback", "--mirror", mirror]).exits(1).says("downloading QEMU ");
     tree.run(&["register", "aarch64", "--source", "fallback", "--qemu-version", "latest"]).exits(2);
 }

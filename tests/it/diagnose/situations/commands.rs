@@ -290,7 +290,7 @@ pub(crate) fn fill_cache(line: &str) {
     let root = if line.contains(" --root ") { ROOT } else { "/" };
     let member = Catalog::embedded().unwrap().package_for("x86_64").unwrap().find_member("aarch64").unwrap();
     let place = Path::new(root).join(&CACHE[1..]).join("binfmt-nix").join(member.sha256.to_string());
-    let downloads = line.contains("--source download") || line.contains(" upgrade");
+    let downloads = ["--source download", "--source fallback", " upgrade"].iter().any(|part| line.contains(part));
     if downloads && !place.exists() {
         fs::create_dir_all(&place).unwrap();
         fs::copy(qemu("aarch64"), place.join("qemu-aarch64")).unwrap();
