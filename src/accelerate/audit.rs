@@ -91,12 +91,14 @@ impl Audit<'_> {
         let Some(input) = Input::of_stdin(self.reads_stdin()).map_err(failed(self.guest))? else {
             return become_native(None);
         };
-        let run = |program: &Path, arg0: &OsStr, args: &[OsString]| {
-            inherited_run::run_captured(program, arg0, args, &input, output.as_ref()).map_err(failed(program))
+        let run = |program: &Path, arg0: &OsStr, args: &[OsString], without: &[&str]| {
+            inherited_run::run_captured(program, arg0, args, without, &input, output.as_ref()).map_err(failed(program))
         };
-        let native = run(start, native_arg0, &native_args)?;
+        let native = run(start, native_arg0, &native_args, &[])?;
         let own = [OsString::from("-0"), self.arg0.to_owned(), self.guest.as_os_str().to_owned()];
-        let guest = run(self.emulator, self.emulator.as_os_str(), &[&own[..], self.args].concat())?;
+        // The launcher sets some of these for the native program. The caller has none of them, or it would be emulated.
+        let without = tool.refused_variables;
+        let guest = run(self.emulator, self.emulator.as_os_str(), &[&own[..], self.args].concat(), without)?;
         if let Some(what) = find_difference(&native, &guest) {
             let command = self.args.iter().map(|arg| arg.as_text()).collect::<Vec<_>>().join(" ");
             return Err(AuditError::Differs { guest: self.guest.to_owned(), what, command });

@@ -52,11 +52,13 @@ impl Input {
     }
 }
 
-/// Runs a program and reads the file that it writes. An existing file is removed before.
+/// Runs a program without some variables of the environment, and reads the file that it writes. An existing file is removed
+/// before.
 pub fn run_captured(
     program: &Path,
     arg0: &OsStr,
     args: &[OsString],
+    without: &[&str],
     input: &Input,
     output: Option<&PathBuf>,
 ) -> io::Result<CapturedRun> {
@@ -69,6 +71,9 @@ pub fn run_captured(
     }
     let mut command = Command::new(program);
     command.arg0(arg0).args(args).stdin(input.again()?).stdout(out.try_clone()?).stderr(err.try_clone()?);
+    for name in without {
+        command.env_remove(name);
+    }
     let status = command.status()?;
     let file = match output.map(std::fs::read) {
         Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,

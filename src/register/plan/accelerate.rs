@@ -61,9 +61,7 @@ pub fn plan_acceleration(request: &AccelerateRequest, facts: &Facts) -> Result<P
 /// Plans to start the guest programs of these systems by their emulators again.
 pub fn plan_end(systems: &[&'static Arch], facts: &Facts) -> Result<Plan> {
     let mut groups = StepGroups::default();
-    for arch in systems {
-        add_end(facts, arch, &mut groups);
-    }
+    add_end(facts, systems, &mut groups);
     if facts.receipt.systems.values().any(System::is_in_nix_conf) {
         configure_nix(facts, &facts.receipt.systems, &mut groups)?;
     }
@@ -145,18 +143,22 @@ fn add_removal_of_replaced(facts: &Facts, arch: &'static Arch, acceleration: &Ac
     let is_left = |name: &String| !acceleration.tools.contains_key(name);
     let rules = sorted::set(facts.receipt.accelerated_rules(arch.target).into_iter().filter(is_left));
     let needed = sorted::set(acceleration.files().into_iter().map(|file| file.target.as_path()));
+    let is_needed = |path: &Path| {
+        path == paths::accelerator_path(arch)
+            || needed.contains(path)
+            || needed.iter().any(|file| file.starts_with(path))
+    };
     let is_unneeded = |record: &Record| {
-        is_accelerating(record, arch)
-            && record.made.path().is_some_and(|path| !needed.contains(path) && path != paths::accelerator_path(arch))
+        is_accelerating(facts, record, &[arch]) && record.made.path().is_some_and(|path| !is_needed(path))
     };
     remove(facts, &rules, is_unneeded, groups);
 }
 
-/// Adds the removal of everything that accelerates a system.
-pub(super) fn add_end(facts: &Facts, arch: &'static Arch, groups: &mut StepGroups) {
-    let rules = facts.receipt.accelerated_rules(arch.target);
-    remove(facts, &rules, |record| is_accelerating(record, arch), groups);
-    groups.accelerations.push(AccelerationPlan { arch, acceleration: None });
+/// Adds the removal of everything that accelerates these systems.
+fn add_end(facts: &Facts, systems: &[&'static Arch], groups: &mut StepGroups) {
+    let rules = sorted::set(systems.iter().flat_map(|arch| facts.receipt.accelerated_rules(arch.target)));
+    remove(facts, &rules, |record| is_accelerating(facts, record, systems), groups);
+    groups.accelerations.extend(systems.iter().map(|arch| AccelerationPlan { arch, acceleration: None }));
 }
 
 fn remove(facts: &Facts, rules: &BTreeSet<String>, is_selected: impl Fn(&Record) -> bool, groups: &mut StepGroups) {
@@ -173,14 +175,18 @@ fn remove(facts: &Facts, rules: &BTreeSet<String>, is_selected: impl Fn(&Record)
     groups.rules.extend(rules.iter().map(|name| RulePlan { name: name.clone(), rule: None, already: false }));
 }
 
-/// Whether a record is of a copy of a native program for the system, of a directory of such copies, or of the emulator with
-/// a launcher.
-pub(super) fn is_accelerating(record: &Record, arch: &Arch) -> bool {
+/// Whether a record is of a copy of a native program for these systems, of a directory of such copies, or of an emulator
+/// with a launcher. The directory of all systems belongs to the last ones.
+pub(super) fn is_accelerating(facts: &Facts, record: &Record, systems: &[&'static Arch]) -> bool {
     match &record.made {
-        Artifact::Program { path, .. } => {
-            path.starts_with(paths::native_dir(arch)) || *path == paths::accelerator_path(arch)
+        Artifact::Program { path, .. } => systems
+            .iter()
+            .any(|arch| path.starts_with(paths::native_dir(arch)) || *path == paths::accelerator_path(arch)),
+        Artifact::Dir { path } if path == Path::new(paths::NATIVE_DIR) => {
+            let is_one = |target: &String| systems.iter().any(|arch| arch.target == target);
+            facts.receipt.accelerations.keys().all(is_one)
         }
-        Artifact::Dir { path } => path.starts_with(paths::native_dir(arch)) || path == Path::new(paths::NATIVE_DIR),
+        Artifact::Dir { path } => systems.iter().any(|arch| path.starts_with(paths::native_dir(arch))),
         _ => false,
     }
 }

@@ -125,12 +125,8 @@ pub(super) fn add_removal(facts: &Facts, systems: &[&'static Arch], rules: &BTre
         add_undo_steps(facts, plan, |record| is_removed(record) && kind(&record.made));
     }
     // The records of directories name no system.
-    let is_removed = |target: &String| systems.iter().any(|arch| arch.target == target);
-    let is_shared = !facts.receipt.accelerations.keys().all(is_removed);
-    let is_dir = |record: &Record| match &record.made {
-        Artifact::Dir { path } if path == Path::new(paths::NATIVE_DIR) && is_shared => false,
-        Artifact::Dir { .. } => systems.iter().any(|arch| accelerate::is_accelerating(record, arch)),
-        _ => false,
+    let is_dir = |record: &Record| {
+        matches!(record.made, Artifact::Dir { .. }) && accelerate::is_accelerating(facts, record, systems)
     };
     add_undo_steps(facts, plan, is_dir);
 }
