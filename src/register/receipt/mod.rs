@@ -373,12 +373,15 @@ impl Receipt {
         struct ReceiptHeader {
             version: u32,
         }
-        let json = |e: serde_json::Error| InvalidReceipt::Json(e.to_string());
-        let header: ReceiptHeader = serde_json::from_slice(bytes).map_err(json)?;
-        if header.version != VERSION {
-            return Err(InvalidReceipt::Version(header.version));
+        // A receipt of another version may have other fields, so its version is the first thing that is wrong with it.
+        let invalid = |e: serde_json::Error| match serde_json::from_slice(bytes) {
+            Ok(ReceiptHeader { version }) if version != VERSION => InvalidReceipt::Version(version),
+            _ => InvalidReceipt::Json(e.to_string()),
+        };
+        let receipt: Self = serde_json::from_slice(bytes).map_err(invalid)?;
+        if receipt.version != VERSION {
+            return Err(InvalidReceipt::Version(receipt.version));
         }
-        let receipt: Self = serde_json::from_slice(bytes).map_err(json)?;
         validate::validate_receipt(&receipt)?;
         Ok(receipt)
     }
