@@ -9,11 +9,9 @@ use super::{Apply, io_error};
 use crate::accelerate::bundle::BundleFile;
 use crate::binfmt::launcher::{self, LauncherPair};
 use crate::error::{Error, Result};
-use crate::host::{FileStamp, Host, StagedProgram};
+use crate::host::Host;
 use crate::paths;
 use crate::qemu::version_query::{VersionQuery, query_version};
-use crate::register::apply::rollback::Undo;
-use crate::register::receipt::Artifact;
 use crate::register::subject::Subject;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
@@ -33,7 +31,7 @@ impl Apply<'_> {
         if actual != file.sha256 {
             return Err(Error::Digest { what: file.source.as_text(), actual, expected: file.sha256 });
         }
-        self.place_accelerating(arch, &file.target, ready, actual)
+        self.place_recorded(&file.target, ready, actual, Some(&Subject::System(arch)))
     }
 
     /// Adds a launcher to a copy of the installed emulator. The copy has to run as an emulator before it gets its name.
@@ -48,25 +46,6 @@ impl Apply<'_> {
         let ready = staged.into_program().map_err(io_error("write", &path))?;
         query_version(arch, ready.file(), VersionQuery::Run).map_err(|e| unfit(e.to_string()))?;
         self.accelerated.insert(arch.target, Sha256::of_bytes(&emulator));
-        self.place_accelerating(arch, &path, ready, Sha256::of_bytes(&bytes))
-    }
-
-    fn place_accelerating(
-        &mut self,
-        arch: &'static Arch,
-        path: &Path,
-        ready: StagedProgram,
-        sha256: Sha256,
-    ) -> Result<()> {
-        let artifact = |seal| Artifact::Program { path: path.to_owned(), sha256, seal };
-        self.record_started(artifact(None), Some(&Subject::System(arch)))?;
-        self.push_undo(match self.host.keep_backup(path)? {
-            Some(previous) => Undo::RestoreEmulator(path.to_owned(), previous),
-            None => Undo::RemoveFile(path.to_owned()),
-        });
-        self.host.place_program(ready, path)?;
-        self.host.restore_selinux_label(path);
-        let seal = self.host.lstat(path)?.map(|meta| FileStamp::from_metadata(&meta));
-        self.record_done(artifact(seal))
+        self.place_recorded(&path, ready, Sha256::of_bytes(&bytes), Some(&Subject::System(arch)))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Apply, io_error};
 use crate::binfmt::boot_hook;
 use crate::error::{Error, Result};
-use crate::host::{self, FileStamp};
+use crate::host;
 use crate::paths;
 use crate::register::apply::rollback::Undo;
 use crate::register::receipt::Artifact;
@@ -26,16 +26,7 @@ impl Apply<'_> {
         if sha256 != expected {
             return Err(Error::Digest { what: own_path.as_text(), actual: sha256, expected });
         }
-        let artifact = |seal| Artifact::Program { path: path.to_owned(), sha256, seal };
-        self.record_started(artifact(None), None)?;
-        self.push_undo(match self.host.keep_backup(path)? {
-            Some(previous) => Undo::RestoreEmulator(path.to_owned(), previous),
-            None => Undo::RemoveFile(path.to_owned()),
-        });
-        self.host.place_program(ready, path)?;
-        self.host.restore_selinux_label(path);
-        let seal = self.host.lstat(path)?.map(|meta| FileStamp::from_metadata(&meta));
-        self.record_done(artifact(seal))
+        self.place_recorded(path, ready, sha256, None)
     }
 
     /// Creates a symbolic link, unless it exists.

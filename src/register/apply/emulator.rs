@@ -49,6 +49,26 @@ impl FileVersion {
 }
 
 impl Apply<'_> {
+    /// Places a program and records it. The previous file is kept for rollback.
+    pub(super) fn place_recorded(
+        &mut self,
+        path: &Path,
+        ready: StagedProgram,
+        sha256: Sha256,
+        subject: Option<&Subject>,
+    ) -> Result<()> {
+        let artifact = |seal| Artifact::Program { path: path.to_owned(), sha256, seal };
+        self.record_started(artifact(None), subject)?;
+        self.push_undo(match self.host.keep_backup(path)? {
+            Some(previous) => Undo::RestoreEmulator(path.to_owned(), previous),
+            None => Undo::RemoveFile(path.to_owned()),
+        });
+        self.host.place_program(ready, path)?;
+        self.host.restore_selinux_label(path);
+        let seal = self.host.lstat(path)?.map(|meta| FileStamp::from_metadata(&meta));
+        self.record_done(artifact(seal))
+    }
+
     /// Downloads emulators into temporary files in the directory of emulators. If another publisher's emulator is used
     /// instead of the pinned one, the plan stays valid: the flags and the path are the same.
     pub(super) fn download_emulators(&mut self, archs: &[&'static Arch]) -> Result<()> {
