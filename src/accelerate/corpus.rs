@@ -16,7 +16,7 @@ const FILTERS: &str = include_str!("corpus/filters.txt");
 
 /// A source text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct CorpusSource {
     /// File name.
     pub name: &'static str,
     /// Content.
@@ -27,7 +27,7 @@ pub struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileCase {
     /// Source text.
-    pub source: Source,
+    pub source: CorpusSource,
     /// Options, with spaces between them.
     pub options: &'static str,
 }
@@ -72,9 +72,9 @@ const MORE: [(&str, &str); 20] = [
 pub const FAILING: [&str; 2] = ["err.cc", "wrong.f90"];
 
 /// Returns every source.
-pub fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<CorpusSource> {
     let parts = SOURCES.split("=== ").skip(1);
-    parts.filter_map(|part| part.split_once('\n')).map(|(name, text)| Source { name, text }).collect()
+    parts.filter_map(|part| part.split_once('\n')).map(|(name, text)| CorpusSource { name, text }).collect()
 }
 
 /// Returns the compilations of a compiler. `-O0 -g` of all sources comes first.
@@ -84,7 +84,7 @@ pub fn compile_cases(kind: ToolKind) -> Vec<CompileCase> {
         ToolKind::Fortran => ".f90",
         _ => ".c",
     };
-    let sources: Vec<Source> = sources().into_iter().filter(|source| source.name.ends_with(extension)).collect();
+    let sources: Vec<CorpusSource> = sources().into_iter().filter(|source| source.name.ends_with(extension)).collect();
     let every = OPTIONS.iter().flat_map(|options| sources.iter().map(move |source| (*source, *options)));
     let find = |name: &str| sources.iter().find(|source| source.name == name).copied();
     let more = MORE.iter().filter_map(|(name, options)| Some((find(name)?, *options)));

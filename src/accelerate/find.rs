@@ -141,7 +141,7 @@ pub fn in_debian_tree(arch: &Arch, tree: &Host, native: &Host) -> Result<FoundPa
         found.leave_out("all tools", "this host has no list of packages of dpkg, which names their versions");
         return Ok(found);
     };
-    let places = Places { triplet, tree, native, guest_packages: &theirs, native_packages: &own };
+    let places = DebianPlaces { triplet, tree, native, guest_packages: &theirs, native_packages: &own };
     for release in places.gcc_releases()? {
         for tool in TOOLS.iter().filter(|tool| tool.is_compiler() || tool.kind == ToolKind::Lto) {
             places.add_compiler(tool, &release, &mut found);
@@ -163,7 +163,7 @@ fn gnu_triplet(arch: &Arch) -> Option<&'static str> {
 }
 
 /// Where Debian has the tools of guest and host.
-struct Places<'a> {
+struct DebianPlaces<'a> {
     triplet: &'a str,
     tree: &'a Host,
     native: &'a Host,
@@ -171,7 +171,7 @@ struct Places<'a> {
     native_packages: &'a Packages,
 }
 
-impl Places<'_> {
+impl DebianPlaces<'_> {
     /// Returns the releases of GCC that the tree has: `14`.
     fn gcc_releases(&self) -> Result<Vec<String>> {
         let mut releases: Vec<String> = Vec::new();

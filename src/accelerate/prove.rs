@@ -29,14 +29,14 @@ mod cases;
 mod compare;
 pub mod worker;
 
-pub use compare::Refusal;
+pub use compare::PairRefusal;
 
 /// Time that one run of a tool may take, by the emulator or natively. The largest case takes some seconds.
 pub const RUN_LIMIT: Duration = Duration::from_secs(900);
 
 /// A pair with everything that its proof needs.
 #[derive(Debug)]
-pub struct Subject {
+pub struct ProofSubject {
     /// The pair.
     pub pair: FoundPair,
     /// Guest's program.
@@ -47,7 +47,7 @@ pub struct Subject {
     pub bundle: Bundle,
 }
 
-impl Subject {
+impl ProofSubject {
     /// Reads both programs of a pair, and plans the bundle of the native one.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ pub struct ProofPlan<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Proof {
+pub struct PairProof {
     /// Name of the tool.
     pub tool: String,
     /// Digest of the guest's program.
@@ -101,7 +101,7 @@ pub struct Proof {
     pub environment: Vec<String>,
 }
 
-impl Proof {
+impl PairProof {
     /// Whether the proof is about these two programs, and this corpus.
     pub fn is_of(&self, guest: &Sha256, native: &Sha256) -> bool {
         self.guest == *guest && self.native == *native && self.corpus == corpus::digest()
@@ -112,9 +112,9 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Everything was the same.
-    Proven(Proof),
+    Proven(PairProof),
     /// The pair must not be used.
-    Refused(Refusal),
+    Refused(PairRefusal),
 }
 
 /// The proof could not be carried out.
@@ -165,7 +165,7 @@ enum ProofMessage {
     /// Nothing differed in the pair with this number
     Proven { pair: usize, runs: u32, bytes: u64, arguments: Vec<String>, environment: Vec<String> },
     /// The pair with this number is refused
-    Refused { pair: usize, refusal: Refusal },
+    Refused { pair: usize, refusal: PairRefusal },
     /// Every pair has its result
     Done,
 }
@@ -178,7 +178,7 @@ enum ProofMessage {
 /// error, but a verdict.
 pub fn prove(
     plan: &ProofPlan,
-    subjects: &[Subject],
+    subjects: &[ProofSubject],
     progress: &mut dyn FnMut(u32, u32) -> Result<()>,
 ) -> Result<Vec<Verdict>> {
     let job = serde_json::to_vec(&job_of(plan, subjects)).map_err(|e| failed(&e.to_string()))?;
@@ -190,7 +190,7 @@ pub fn prove(
         whole: Duration::from_secs(86400),
     };
     let mut inbox =
-        Inbox { frames: FrameReader::default(), verdicts: vec![None; subjects.len()], counts: (0, 0), steps: 0 };
+        ProofInbox { frames: FrameReader::default(), verdicts: vec![None; subjects.len()], counts: (0, 0), steps: 0 };
     let reported = std::cell::Cell::new((0, 0));
     let mut check = || {
         let (done, all) = reported.get();
@@ -206,7 +206,7 @@ pub fn prove(
     check()?;
     let mut verdicts: Vec<Verdict> = verdicts
         .into_iter()
-        .map(|verdict| verdict.unwrap_or_else(|| Verdict::Refused(Refusal::without_result())))
+        .map(|verdict| verdict.unwrap_or_else(|| Verdict::Refused(PairRefusal::without_result())))
         .collect();
     // The programs are still those that were read.
     for (subject, verdict) in subjects.iter().zip(&mut verdicts) {
@@ -214,7 +214,7 @@ pub fn prove(
             read_tool(host, &tool.identity.path).is_ok_and(|now| now.identity == tool.identity)
         };
         if !is_same(plan.tree, &subject.guest) || !is_same(plan.native, &subject.native) {
-            *verdict = Verdict::Refused(Refusal::changed());
+            *verdict = Verdict::Refused(PairRefusal::changed());
         }
     }
     Ok(verdicts)
@@ -224,13 +224,13 @@ fn failed(why: &str) -> Error {
     Error::other(ProofError(why.to_owned()))
 }
 
-fn job_of(plan: &ProofPlan, subjects: &[Subject]) -> Job {
+fn job_of(plan: &ProofPlan, subjects: &[ProofSubject]) -> Job {
     let below = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
     let mut copies = vec![(plan.emulator.to_owned(), below(Path::new(worker::EMULATOR)), 0o755)];
     for file in subjects.iter().flat_map(|subject| &subject.bundle.files) {
         copies.push((plan.native.real_path(&file.source), below(&file.target), file.mode));
     }
-    let pair = |subject: &Subject| JobPair {
+    let pair = |subject: &ProofSubject| JobPair {
         tool: subject.pair.tool.name.to_owned(),
         guest: subject.guest.identity.path.clone(),
         multiarch: subject.pair.multiarch.clone(),
@@ -249,15 +249,15 @@ fn job_of(plan: &ProofPlan, subjects: &[Subject]) -> Job {
 }
 
 /// The worker's messages so far.
-struct Inbox {
+struct ProofInbox {
     frames: FrameReader,
     verdicts: Vec<Option<Verdict>>,
     counts: (u32, u32),
     steps: u64,
 }
 
-impl Inbox {
-    fn read(&mut self, mut input: &[u8], subjects: &[Subject]) -> Result<WorkerState<Vec<Option<Verdict>>>> {
+impl ProofInbox {
+    fn read(&mut self, mut input: &[u8], subjects: &[ProofSubject]) -> Result<WorkerState<Vec<Option<Verdict>>>> {
         loop {
             let frame = self.frames.next_frame(&mut input).map_err(|e| failed(&e.to_string()))?;
             match frame {
@@ -271,7 +271,7 @@ impl Inbox {
         }
     }
 
-    fn accept(&mut self, message: ProofMessage, subjects: &[Subject]) {
+    fn accept(&mut self, message: ProofMessage, subjects: &[ProofSubject]) {
         let mut set = |pair: usize, verdict| {
             if let Some(place) = self.verdicts.get_mut(pair) {
                 *place = Some(verdict);
@@ -286,7 +286,7 @@ impl Inbox {
             ProofMessage::Refused { pair, refusal } => set(pair, Verdict::Refused(refusal)),
             ProofMessage::Proven { pair, runs, bytes, arguments, environment } => {
                 if let Some(subject) = subjects.get(pair) {
-                    let proof = Proof {
+                    let proof = PairProof {
                         tool: subject.pair.tool.name.to_owned(),
                         guest: subject.guest.identity.sha256,
                         native: subject.native.identity.sha256,

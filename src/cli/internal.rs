@@ -30,12 +30,12 @@ pub struct WorkerLine {
 pub struct Internal {
     /// The worker to become
     #[command(subcommand)]
-    pub worker: Worker,
+    pub worker: InternalCommand,
 }
 
 /// The workers.
 #[derive(Debug, Subcommand)]
-pub enum Worker {
+pub enum InternalCommand {
     /// Do the download that standard input describes, confined
     #[command(name = crate::qemu::download::confined::DOWNLOAD_COMMAND)]
     Download,
@@ -162,7 +162,7 @@ pub enum Worker {
     },
 }
 
-impl Worker {
+impl InternalCommand {
     /// Runs the worker in this process. A confined worker has opened no file before; the probe acts on the machine
     /// below `root`.
     pub fn run(&self, root: &Path) -> Result<ExitCode> {

@@ -13,7 +13,7 @@ pub mod json;
 pub mod source_args;
 
 pub use args::*;
-pub use internal::{Internal, Worker, WorkerLine};
+pub use internal::{Internal, InternalCommand, WorkerLine};
 pub use source_args::{SourceArgs, SourceKind};
 
 use std::iter;

@@ -42,7 +42,7 @@ pub enum KernelLock {
     Record,
 }
 
-enum Attempt {
+enum LockAttempt {
     Acquired(Lock),
     /// Another process holds the lock.
     Held,
@@ -101,7 +101,7 @@ impl Host {
                 KernelLock::Record => try_lock_record(&file),
             };
             let is_locked = locked.map_err(|e| self.lock_error(path, e))?;
-            Ok(if is_locked { Attempt::Acquired(Lock { file, named: None }) } else { Attempt::Held })
+            Ok(if is_locked { LockAttempt::Acquired(Lock { file, named: None }) } else { LockAttempt::Held })
         };
         self.wait_for_lock(path, patience, waiting, &attempt).map(Some)
     }
@@ -125,15 +125,15 @@ impl Host {
         path: &Path,
         patience: Duration,
         waiting: &mut dyn FnMut(&str),
-        attempt: &dyn Fn() -> Result<Attempt>,
+        attempt: &dyn Fn() -> Result<LockAttempt>,
     ) -> Result<Lock> {
         let started = Instant::now();
         let mut reported: Option<String> = None;
         loop {
             match attempt()? {
-                Attempt::Acquired(lock) => return Ok(lock),
-                Attempt::Unnamed => continue,
-                Attempt::Held => {}
+                LockAttempt::Acquired(lock) => return Ok(lock),
+                LockAttempt::Unnamed => continue,
+                LockAttempt::Held => {}
             }
             let holder = self.lock_holder(path).map(|holder| holder.to_string());
             if started.elapsed() >= patience {
@@ -159,20 +159,20 @@ impl Host {
         }
     }
 
-    fn try_lock_named(&self, path: &Path) -> Result<Attempt> {
+    fn try_lock_named(&self, path: &Path) -> Result<LockAttempt> {
         self.make_parents(path)?;
         let (dir, name) = self.open_parent_checked(path)?;
         let file = match dir.open_or_create(name, 0o600) {
             // The directory was removed just now, as the last one to use a cache does.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Attempt::Unnamed),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(LockAttempt::Unnamed),
             opened => check_private(opened.map_err(|e| self.lock_error(path, e))?, &dir.path_of(name))?,
         };
         if !try_flock(&file).map_err(|e| self.lock_error(path, e))? {
-            return Ok(Attempt::Held);
+            return Ok(LockAttempt::Held);
         }
         match is_named(&file, &dir, name) {
-            Ok(true) => Ok(Attempt::Acquired(Lock { file, named: Some((dir, name.to_owned())) })),
-            Ok(false) => Ok(Attempt::Unnamed),
+            Ok(true) => Ok(LockAttempt::Acquired(Lock { file, named: Some((dir, name.to_owned())) })),
+            Ok(false) => Ok(LockAttempt::Unnamed),
             Err(e) => Err(self.lock_error(path, e)),
         }
     }

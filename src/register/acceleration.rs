@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accelerate::audit::AUDIT_COMMAND;
 use crate::accelerate::bundle::{Bundle, BundleFile};
-use crate::accelerate::prove::{Proof, Subject};
+use crate::accelerate::prove::{PairProof, ProofSubject};
 use crate::binfmt::launcher::{FileIdentity, LauncherAudit, LauncherPair};
 use crate::error::Result;
 use crate::host::{Host, INTERNAL};
@@ -49,13 +49,13 @@ pub struct AcceleratedTool {
     /// Path that Nix's sandbox needs.
     pub sandbox_path: PathBuf,
     /// Proof that both programs make the same output.
-    pub proof: Proof,
+    pub proof: PairProof,
 }
 
 impl AcceleratedTool {
     /// Describes a proven pair.
-    pub fn new(subject: &Subject, native_host: &Host, proof: Proof, root: Option<PathBuf>) -> Self {
-        let Subject { pair, guest, native, bundle } = subject;
+    pub fn new(subject: &ProofSubject, native_host: &Host, proof: PairProof, root: Option<PathBuf>) -> Self {
+        let ProofSubject { pair, guest, native, bundle } = subject;
         let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         let native = FileIdentity { path: bundle.program.clone(), inode: None, ..native.identity.clone() };
         Self {

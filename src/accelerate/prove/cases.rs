@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::compare::{Outcome, Refusal, difference};
+use super::compare::{Outcome, PairRefusal, difference};
 use super::worker::{EMULATOR, WORK_DIR};
 use super::{Job, JobPair};
 use crate::accelerate::corpus::{self, CompileCase, FilterStep};
@@ -38,7 +38,7 @@ enum Case {
 pub(super) struct PairResult {
     pub(super) runs: u32,
     pub(super) bytes: u64,
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Option<PairRefusal>,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<String>,
 }
@@ -116,7 +116,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Compares both programs before the corpus: a program of another version would differ in many cases.
-    fn prepare(&self, number: usize) -> Result<(), Refusal> {
+    fn prepare(&self, number: usize) -> Result<(), PairRefusal> {
         #[expect(clippy::indexing_slicing, reason = "the caller counts them")]
         let pair = &self.job.pairs[number];
         let dir = Path::new(WORK_DIR).join(format!("v{number}"));
@@ -140,7 +140,7 @@ impl<'a> Bench<'a> {
                 outcome.output.stderr = without_own_version(&outcome.output.stderr);
             }
             if let Some(difference) = difference(&guest, &native) {
-                return Err(Refusal::new(&case, &format!("both are configured differently: {difference}")));
+                return Err(PairRefusal::new(&case, &format!("both are configured differently: {difference}")));
             }
         }
         if pair.tool().is_some_and(Tool::has_include_directories) {
@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Reads the include directories of the guest's compiler, and checks that the native one then has the same.
-    fn measure_directories(&self, number: usize, dir: &Path) -> Result<(), Refusal> {
+    fn measure_directories(&self, number: usize, dir: &Path) -> Result<(), PairRefusal> {
         #[expect(clippy::indexing_slicing, reason = "the caller counts them")]
         let pair = &self.job.pairs[number];
         let mut words = vec!["-quiet".to_owned(), "-v".to_owned()];
@@ -160,7 +160,7 @@ impl<'a> Bench<'a> {
             let files = vec![("e".to_owned(), b"".as_slice())];
             let outcome = self.execute(number, dir, &files, &words, b"", native, None)?;
             let dirs = include_directories(&text_of_bytes(&outcome.output.stderr));
-            dirs.ok_or_else(|| Refusal::new(&describe(pair, &words), "the list of include directories is missing"))
+            dirs.ok_or_else(|| PairRefusal::new(&describe(pair, &words), "the list of include directories is missing"))
         };
         let guest = list(false)?;
         let arguments = guest.iter().flat_map(|dir| ["-isystem".to_owned(), dir.clone()]);
@@ -169,7 +169,7 @@ impl<'a> Bench<'a> {
         if native != guest {
             let what =
                 format!("the include directories are {}, and by the emulator {}", native.join(" "), guest.join(" "));
-            return Err(Refusal::new(&describe(pair, &words), &what));
+            return Err(PairRefusal::new(&describe(pair, &words), &what));
         }
         Ok(())
     }
@@ -214,7 +214,7 @@ impl<'a> Bench<'a> {
         let text = guest.file(&format!("{stem}.s")).filter(|_| guest.output.status.success());
         let Some(text) = text else {
             let why = format!("the guest's program failed: {}", text_of_bytes(&guest.output.stderr));
-            return self.refuse(number, Refusal::new(&describe(pair, &words), &why));
+            return self.refuse(number, PairRefusal::new(&describe(pair, &words), &why));
         };
         let is_lto = case.options.contains("-flto");
         for other in assemblers {
@@ -272,7 +272,7 @@ impl<'a> Bench<'a> {
             // A tool may fail in a case, but not crash.
             if let Some(signal) = outcome.output.status.signal() {
                 let why = format!("the guest's program was ended by signal {signal}");
-                return self.refuse(number, Refusal::new(&describe(pair, words), &why));
+                return self.refuse(number, PairRefusal::new(&describe(pair, words), &why));
             }
             let plain = outcome.files.into_iter().filter(|file| file.mode & 0o170_000 == 0o100_000);
             let dirs = kept.iter().filter(|(name, _)| name.ends_with('/')).cloned().collect::<Vec<_>>();
@@ -313,7 +313,7 @@ impl<'a> Bench<'a> {
         match self.execute(number, dir, files, words, input, true, name) {
             Ok(native) => {
                 if let Some(what) = difference(&guest, &native) {
-                    self.refuse(number, Refusal::new(&describe(pair, words), &what));
+                    self.refuse(number, PairRefusal::new(&describe(pair, words), &what));
                 } else {
                     let mut result = self.result(number);
                     result.runs = result.runs.saturating_add(1);
@@ -326,7 +326,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Keeps the first refusal of a pair.
-    fn refuse(&self, number: usize, refusal: Refusal) {
+    fn refuse(&self, number: usize, refusal: PairRefusal) {
         self.result(number).refusal.get_or_insert(refusal);
     }
 
@@ -341,8 +341,8 @@ impl<'a> Bench<'a> {
         input: &[u8],
         is_native: bool,
         name: Option<&str>,
-    ) -> Result<Outcome, Refusal> {
-        let pair = self.job.pairs.get(number).ok_or_else(Refusal::without_result)?;
+    ) -> Result<Outcome, PairRefusal> {
+        let pair = self.job.pairs.get(number).ok_or_else(PairRefusal::without_result)?;
         let (added, variables) = {
             let result = self.result(number);
             (result.arguments.clone(), result.environment.clone())
@@ -371,7 +371,7 @@ impl<'a> Bench<'a> {
                 }
                 _ => format!("the {who} program cannot be run: {e}"),
             };
-            Refusal::new(&describe(pair, words), &what)
+            PairRefusal::new(&describe(pair, words), &what)
         };
         create_filled_dir(dir, files).map_err(|e| failed(&e))?;
         let output = run_captured(&CapturedCommand {

@@ -13,14 +13,14 @@ const MAX_TEXT: usize = 600;
 /// Why a pair must not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{what}{}", if .case.is_empty() { String::new() } else { format!("; the case is: {}", .case) })]
-pub struct Refusal {
+pub struct PairRefusal {
     /// Source and command of the case. Empty if the reason is not in the corpus.
     pub case: String,
     /// What differed, and at which byte.
     pub what: String,
 }
 
-impl Refusal {
+impl PairRefusal {
     pub(super) fn new(case: &str, what: &str) -> Self {
         let cut = |text: &str| escape_line(&text.chars().take(MAX_TEXT).collect::<String>());
         Self { case: cut(case), what: cut(what) }

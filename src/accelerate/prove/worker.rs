@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::cases::Bench;
-use super::{Job, ProofMessage, Refusal};
+use super::{Job, PairRefusal, ProofMessage};
 use crate::error::{Error, ExitCode, Result};
 use crate::host::composed_root::{RootPlan, mount_composed_root};
 use crate::host::unprivileged::OwnProgram;
@@ -103,7 +103,7 @@ fn prove_all(job: &Job) -> io::Result<()> {
         let message = match result.refusal {
             Some(refusal) => ProofMessage::Refused { pair, refusal },
             None if runs == 0 => {
-                ProofMessage::Refused { pair, refusal: Refusal::new("", "no case of the corpus runs it") }
+                ProofMessage::Refused { pair, refusal: PairRefusal::new("", "no case of the corpus runs it") }
             }
             None => {
                 ProofMessage::Proven { pair, runs, bytes, arguments: result.arguments, environment: result.environment }

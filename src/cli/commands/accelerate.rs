@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{acquire_lock, check_permission, finish, line_as_root, named_systems, print_dry_run, print_notes, switch};
 use crate::accelerate::bundle;
 use crate::accelerate::find::{self, FoundPairs, LeftOut, NixQuestion};
-use crate::accelerate::prove::{self, Proof, ProofPlan, RUN_LIMIT, Subject, Verdict};
+use crate::accelerate::prove::{self, PairProof, ProofPlan, ProofSubject, RUN_LIMIT, Verdict};
 use crate::binfmt::container::Container;
 use crate::binfmt::table::Table;
 use crate::cli;
@@ -73,7 +73,7 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
     if !args.change.dry_run {
         check_permission(host, None)?;
     }
-    let places = Places::open(args)?;
+    let places = ToolTrees::open(args)?;
     let found = if has_source { find_pairs(args, host, &places, arch, ui)? } else { FoundPairs::default() };
     for left_out in &found.left_out {
         ui.print_note(&format!("{} stays emulated: {}", left_out.tool, left_out.reason));
@@ -85,10 +85,10 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
         return Ok(ExitCode::Ok);
     }
     host.catch_signals().map_err(|e| Error::io("catch the signals of", &host::env::own_path(), e))?;
-    let subjects: Vec<Subject> = found
+    let subjects: Vec<ProofSubject> = found
         .pairs
         .into_iter()
-        .map(|pair| Subject::read(arch, pair, &places.tree, &places.native))
+        .map(|pair| ProofSubject::read(arch, pair, &places.tree, &places.native))
         .collect::<Result<_>>()?;
     let (tools, refused) = prove_pairs(args, host, &places, arch, known, subjects, ui)?;
     if has_source && tools.is_empty() {
@@ -111,12 +111,12 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
 }
 
 /// Root directories in which the programs are found.
-struct Places {
+struct ToolTrees {
     tree: Host,
     native: Host,
 }
 
-impl Places {
+impl ToolTrees {
     fn open(args: &cli::AccelerateArgs) -> Result<Self> {
         let open = |dir: &Option<PathBuf>| dir.as_ref().map_or_else(|| Ok(Host::live()), |dir| Host::new(dir));
         Ok(Self { tree: open(&args.tree)?, native: open(&args.native_tree)? })
@@ -131,7 +131,7 @@ impl Places {
 fn find_pairs(
     args: &cli::AccelerateArgs,
     host: &Host,
-    places: &Places,
+    places: &ToolTrees,
     arch: &'static Arch,
     ui: &Ui,
 ) -> Result<FoundPairs> {
@@ -178,20 +178,20 @@ fn find_in_nixpkgs(flake: &str, host: &Host, arch: &'static Arch, ui: &Ui) -> Re
 fn prove_pairs(
     args: &cli::AccelerateArgs,
     host: &Host,
-    places: &Places,
+    places: &ToolTrees,
     arch: &'static Arch,
     known: Option<&Acceleration>,
-    subjects: Vec<Subject>,
+    subjects: Vec<ProofSubject>,
     ui: &Ui,
 ) -> Result<(BTreeMap<String, ProvenTool>, Vec<String>)> {
-    let proof_of = |subject: &Subject| {
+    let proof_of = |subject: &ProofSubject| {
         let mut tools = known.into_iter().flat_map(|known| known.tools.values());
-        let is_of = |proof: &&Proof| proof.is_of(&subject.guest.identity.sha256, &subject.native.identity.sha256);
+        let is_of = |proof: &&PairProof| proof.is_of(&subject.guest.identity.sha256, &subject.native.identity.sha256);
         tools.find_map(|tool| Some(&tool.proof).filter(is_of).cloned())
     };
     let (proven, new): (Vec<_>, Vec<_>) =
         subjects.into_iter().map(|subject| (proof_of(&subject), subject)).partition(|(proof, _)| proof.is_some());
-    let new: Vec<Subject> = new.into_iter().map(|(_, subject)| subject).collect();
+    let new: Vec<ProofSubject> = new.into_iter().map(|(_, subject)| subject).collect();
     let verdicts = if new.is_empty() {
         Vec::new()
     } else {
@@ -200,7 +200,7 @@ fn prove_pairs(
         }
         let plan = ProofPlan {
             tree: &places.tree,
-            parts: &Places::parts(args),
+            parts: &ToolTrees::parts(args),
             native: &places.native,
             emulator: &host.real_path(&paths::interpreter_path(arch)),
             target: arch.target,
@@ -224,7 +224,7 @@ fn prove_pairs(
     let auditor = args.audit.map(|_| own()).transpose()?;
     let mut tools = BTreeMap::new();
     let mut refused = Vec::new();
-    let mut add = |subject: &Subject, proof: Proof| -> Result<()> {
+    let mut add = |subject: &ProofSubject, proof: PairProof| -> Result<()> {
         let guest = &subject.guest;
         let name = acceleration::entry_name(arch, subject.pair.tool.name, guest.identity.sha256);
         let rule = acceleration::build_rule(arch, &name, guest.head())?;

@@ -60,7 +60,7 @@ pub(super) fn run(args: &cli::FetchArgs, host: &Host, ui: &Ui) -> Result<ExitCod
 }
 
 /// An emulator for the archive.
-struct Emulator {
+struct FetchedEmulator {
     arch: &'static Arch,
     file: File,
     size: u64,
@@ -83,7 +83,7 @@ fn obtain(
     machine: &str,
     systems: &[&'static Arch],
     all: bool,
-) -> Result<Vec<Emulator>> {
+) -> Result<Vec<FetchedEmulator>> {
     let host = context.host;
     let (purpose, caching) = (Purpose::Bundle, Caching::Read);
     let supply = ResolvedSource::open(
@@ -137,9 +137,9 @@ fn obtain(
     Ok(found)
 }
 
-fn emulator(arch: &'static Arch, mut file: File, sha256: Sha256, version: QemuVersion) -> Result<Emulator> {
+fn emulator(arch: &'static Arch, mut file: File, sha256: Sha256, version: QemuVersion) -> Result<FetchedEmulator> {
     let size = file.seek(SeekFrom::End(0)).and_then(|size| file.rewind().map(|()| size));
-    Ok(Emulator { arch, file, size: size.map_err(|e| unreadable(arch, e))?, sha256, version })
+    Ok(FetchedEmulator { arch, file, size: size.map_err(|e| unreadable(arch, e))?, sha256, version })
 }
 
 fn unreadable(arch: &Arch, source: io::Error) -> Error {
@@ -152,8 +152,8 @@ fn parse_machine(named: Option<&str>) -> String {
     Arch::find(name).map_or_else(|_| name.to_owned(), |arch| arch.target.to_owned())
 }
 
-fn build_manifest(machine: &str, emulators: &[Emulator]) -> Manifest {
-    let listed = |emulator: &Emulator| ManifestFile {
+fn build_manifest(machine: &str, emulators: &[FetchedEmulator]) -> Manifest {
+    let listed = |emulator: &FetchedEmulator| ManifestFile {
         target: emulator.arch.target.to_owned(),
         name: paths::emulator_name(emulator.arch),
         size: emulator.size,

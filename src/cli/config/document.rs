@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, InvalidConfig>;
 
 /// Text of a configuration file with its path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Document<'a> {
+pub(super) struct TomlDocument<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -53,12 +53,12 @@ pub(super) struct Located<T> {
 
 /// A table whose keys are all known.
 #[derive(Debug)]
-pub(super) struct Table<'a> {
-    document: Document<'a>,
+pub(super) struct TomlTable<'a> {
+    document: TomlDocument<'a>,
     table: DeTable<'a>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> TomlDocument<'a> {
     /// Decodes the bytes of a file.
     pub(super) fn decode(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         match std::str::from_utf8(bytes) {
@@ -71,7 +71,7 @@ impl<'a> Document<'a> {
     }
 
     /// Parses the file as a table with these keys.
-    pub(super) fn parse(self, keys: &[&'static str]) -> Result<Table<'a>> {
+    pub(super) fn parse(self, keys: &[&'static str]) -> Result<TomlTable<'a>> {
         let invalid = |e: toml::de::Error| {
             // The message may quote the file, and may have several lines.
             self.error(e.span().map_or(1, |span| self.line(&span)), escape_line(e.message()))
@@ -80,7 +80,7 @@ impl<'a> Document<'a> {
         self.check_keys(table, keys)
     }
 
-    fn check_keys(self, table: DeTable<'a>, keys: &[&'static str]) -> Result<Table<'a>> {
+    fn check_keys(self, table: DeTable<'a>, keys: &[&'static str]) -> Result<TomlTable<'a>> {
         for key in table.keys() {
             let name: &str = key.get_ref();
             if !keys.contains(&name) {
@@ -90,7 +90,7 @@ impl<'a> Document<'a> {
                 return Err(error);
             }
         }
-        Ok(Table { document: self, table })
+        Ok(TomlTable { document: self, table })
     }
 
     /// Builds an error at a line.
@@ -103,7 +103,7 @@ impl<'a> Document<'a> {
     }
 }
 
-impl Table<'_> {
+impl TomlTable<'_> {
     /// Returns a text.
     pub(super) fn text(&self, key: &str) -> Result<Option<Located<String>>> {
         self.table.get(key).map(|value| self.read_text(key, value)).transpose()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Rule};
 use clap::ValueEnum as _;
 
-use self::document::{Document, Located, Table};
+use self::document::{Located, TomlDocument, TomlTable};
 use super::{SourceArgs, SourceKind};
 use crate::register::emulated::EmulatedSystem;
 use crate::sanitize::escape_line;
@@ -79,7 +79,7 @@ impl Config {
     /// # Errors
     /// The file is not TOML, or has a key, type or value that is not known.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, InvalidConfig> {
-        let document = Document::decode(path, bytes)?;
+        let document = TomlDocument::decode(path, bytes)?;
         let table = document.parse(&KEYS)?;
         let mut config = Self { path: path.to_owned(), ..Self::default() };
         config.systems = read_systems(document, &table)?;
@@ -126,7 +126,7 @@ impl Config {
     }
 
     /// Checks that the keys about sources fit together.
-    fn check_source(&self, document: Document<'_>) -> Result<(), InvalidConfig> {
+    fn check_source(&self, document: TomlDocument<'_>) -> Result<(), InvalidConfig> {
         let fail = |key: &str, why: &str| {
             Err(document.error(self.lines.get(key).copied().unwrap_or(1), format!("{key}: {why}")))
         };
@@ -151,7 +151,7 @@ impl Config {
     }
 }
 
-fn read_systems(document: Document<'_>, table: &Table<'_>) -> Result<Vec<String>, InvalidConfig> {
+fn read_systems(document: TomlDocument<'_>, table: &TomlTable<'_>) -> Result<Vec<String>, InvalidConfig> {
     let systems = table.texts("systems")?;
     // An empty file would otherwise remove every system.
     let systems = systems.ok_or_else(|| document.error(1, "systems is missing; an empty list removes all systems"))?;
@@ -169,7 +169,10 @@ fn read_systems(document: Document<'_>, table: &Table<'_>) -> Result<Vec<String>
     Ok(systems.into_iter().map(|system| system.value).collect())
 }
 
-fn read_source(document: Document<'_>, table: &Table<'_>) -> Result<Option<Located<SourceKind>>, InvalidConfig> {
+fn read_source(
+    document: TomlDocument<'_>,
+    table: &TomlTable<'_>,
+) -> Result<Option<Located<SourceKind>>, InvalidConfig> {
     let Some(Located { value, line }) = table.text("source")? else { return Ok(None) };
     let known = || {
         let values = SourceKind::value_variants().iter().filter_map(SourceKind::to_possible_value);
@@ -181,7 +184,7 @@ fn read_source(document: Document<'_>, table: &Table<'_>) -> Result<Option<Locat
     }
 }
 
-fn read_flags(document: Document<'_>, table: &Table<'_>) -> Result<Option<Located<EntryFlags>>, InvalidConfig> {
+fn read_flags(document: TomlDocument<'_>, table: &TomlTable<'_>) -> Result<Option<Located<EntryFlags>>, InvalidConfig> {
     let Some(Located { value, line }) = table.text("flags")? else { return Ok(None) };
     let value = match value.as_str() {
         "PF" => EntryFlags::Usual,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use binfmt_magic::{EntryName, Flags, Pattern, Recognition, Rule, RuleError};
 
-use super::document::{Document, InvalidConfig, Located, Table};
+use super::document::{InvalidConfig, Located, TomlDocument, TomlTable};
 use crate::register::own_rule;
 use crate::sanitize::escape_line;
 
@@ -37,8 +37,8 @@ pub(super) struct RuleTable {
 
 /// Reads the tables, and the files that prove them.
 pub(super) fn read_rules(
-    document: Document<'_>,
-    table: &Table<'_>,
+    document: TomlDocument<'_>,
+    table: &TomlTable<'_>,
 ) -> Result<(Vec<Rule>, Vec<PathBuf>), InvalidConfig> {
     let (mut rules, mut tests) = (Vec::new(), Vec::new());
     for Located { value: table, line } in table.tables("rule", &KEYS)? {
@@ -71,7 +71,7 @@ pub(super) fn read_rules(
 }
 
 fn read_recognition(
-    table: &Table<'_>,
+    table: &TomlTable<'_>,
     line: usize,
     fail: &dyn Fn(usize, &dyn std::fmt::Display) -> InvalidConfig,
 ) -> Result<Recognition, InvalidConfig> {

@@ -9,7 +9,7 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, TrialRun, interpreter_path};
-use crate::diagnose::explain::{InterpreterKind, InterpreterStart, StartResult};
+use crate::diagnose::explain::{InterpreterFileKind, InterpreterStart, StartResult};
 use crate::paths;
 use crate::paths::{EMULATOR_DIR, OWN_DIR};
 use crate::qemu::binary::OLDEST_SUPPORTED;
@@ -89,7 +89,7 @@ fn check_missing(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
     let held = entries_with_start(snapshot).filter(|(_, entry, _)| entry.rule.flags.fix_binary);
     let occurrence = |(arch, entry, start): (&'static Arch, &Entry, &InterpreterStart)| {
-        let InterpreterKind::Dynamic(_) = start.kind else { return None };
+        let InterpreterFileKind::Dynamic(_) = start.kind else { return None };
         let what = format!(
             "{}, the interpreter of the entry {}, is dynamically linked",
             display_path(entry),
@@ -106,7 +106,7 @@ fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn check_script(snapshot: &Snapshot) -> Vec<Occurrence> {
     let held = entries_with_start(snapshot).filter(|(_, entry, _)| entry.rule.flags.fix_binary);
     let occurrence = |(arch, entry, start): (&'static Arch, &Entry, &InterpreterStart)| {
-        let (InterpreterKind::Script(shell), StartResult::Starts) = (&start.kind, &start.here) else { return None };
+        let (InterpreterFileKind::Script(shell), StartResult::Starts) = (&start.kind, &start.here) else { return None };
         let what = format!("{}, the interpreter of the entry {}, is a script", display_path(entry), entry_name(entry));
         let why = format!(
             "flag F holds only this file; in a chroot, a container or Nix's sandbox the kernel looks for {shell} inside, \
@@ -135,7 +135,7 @@ fn check_loop(snapshot: &Snapshot) -> Vec<Occurrence> {
 fn check_unfit(snapshot: &Snapshot) -> Vec<Occurrence> {
     let occurrences = entries_with_start(snapshot).filter_map(|(arch, entry, start)| {
         let why = start.here.failure()?;
-        let is_dynamic = matches!(start.kind, InterpreterKind::Dynamic(_)) && entry.rule.flags.fix_binary;
+        let is_dynamic = matches!(start.kind, InterpreterFileKind::Dynamic(_)) && entry.rule.flags.fix_binary;
         // Other checks have these causes.
         let file = snapshot.interpreter_of(entry)?;
         if start.loops || is_dynamic || !file.executable || file.noexec.is_some() {

@@ -11,7 +11,7 @@ use super::{Check, Occurrence, Snapshot, Urgency};
 use crate::binfmt::table::{entry_name, entry_path};
 use crate::diagnose::doctor::flags::has_file;
 use crate::diagnose::doctor::snapshot::{InterpreterFile, interpreter_path, systems_matched_by};
-use crate::diagnose::explain::{InterpreterKind, InterpreterStart};
+use crate::diagnose::explain::{InterpreterFileKind, InterpreterStart};
 use crate::diagnose::other_entries::{describe_files, is_other};
 use crate::diagnose::repair::repair_rule;
 use crate::sanitize::{AsText as _, shell_quote, text_of_bytes};
@@ -154,7 +154,7 @@ fn existing_with_start(snapshot: &Snapshot) -> impl Iterator<Item = (&Entry, &In
 fn check_dynamic(snapshot: &Snapshot) -> Vec<Occurrence> {
     let is_dynamic = |entry: &Entry| {
         let start = snapshot.start_of(entry).filter(|start| start.here.failure().is_none());
-        start.is_some_and(|start| matches!(start.kind, InterpreterKind::Dynamic(_)))
+        start.is_some_and(|start| matches!(start.kind, InterpreterFileKind::Dynamic(_)))
     };
     let entries = other_entries(snapshot).filter(|(entry, _)| entry.rule.flags.fix_binary && is_dynamic(entry));
     let occurrences = entries.filter_map(|(entry, _)| {

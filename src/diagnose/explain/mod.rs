@@ -40,5 +40,5 @@ pub use report::{
     AccessProblem, ExecStep, ExecVerdict, Explanation, FileLookup, Handler, InterpreterReport, Linking, OpenedFile,
     TableState,
 };
-pub use start::{InterpreterKind, InterpreterStart, StartResult};
+pub use start::{InterpreterFileKind, InterpreterStart, StartResult};
 pub use target_os::TargetOs;

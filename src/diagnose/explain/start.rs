@@ -21,7 +21,7 @@ use crate::sanitize::{bytes_of, text_of_bytes};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterpreterStart {
     /// The kind of that file.
-    pub kind: InterpreterKind,
+    pub kind: InterpreterFileKind,
     /// The result on this machine.
     pub here: StartResult,
     /// The result in a root directory that has no file: an empty chroot, a container, a sandbox.
@@ -33,7 +33,7 @@ pub struct InterpreterStart {
 
 /// The kind of an interpreter's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InterpreterKind {
+pub enum InterpreterFileKind {
     /// A program that needs no other file.
     Static,
     /// A program that needs this loader.
@@ -60,8 +60,10 @@ impl InterpreterStart {
     /// script's own interpreter. `path` is the path in the entry.
     pub fn executed_path(&self, path: &Path) -> PathBuf {
         match &self.kind {
-            InterpreterKind::Script(shell) => OsString::from_vec(bytes_of(shell)).into(),
-            InterpreterKind::Static | InterpreterKind::Dynamic(_) | InterpreterKind::Other => path.to_owned(),
+            InterpreterFileKind::Script(shell) => OsString::from_vec(bytes_of(shell)).into(),
+            InterpreterFileKind::Static | InterpreterFileKind::Dynamic(_) | InterpreterFileKind::Other => {
+                path.to_owned()
+            }
         }
     }
 }
@@ -87,13 +89,13 @@ pub fn follow_interpreter(machine: &MachineFacts, entry: &Entry, lookup: &FileLo
     InterpreterStart { kind: find_kind(entry, lookup), here, elsewhere, loops }
 }
 
-fn find_kind(entry: &Entry, lookup: &FileLookup) -> InterpreterKind {
-    let Ok(file) = lookup(&entry.rule.interpreter) else { return InterpreterKind::Other };
+fn find_kind(entry: &Entry, lookup: &FileLookup) -> InterpreterFileKind {
+    let Ok(file) = lookup(&entry.rule.interpreter) else { return InterpreterFileKind::Other };
     match (script::parse_if_script(&file.head), elf::detect_linking(&file, lookup)) {
-        (Some(Ok(line)), _) => InterpreterKind::Script(text_of_bytes(&line.path)),
-        (_, Some(Linking::Static)) => InterpreterKind::Static,
-        (_, Some(Linking::Dynamic { loader, .. })) => InterpreterKind::Dynamic(loader),
-        _ => InterpreterKind::Other,
+        (Some(Ok(line)), _) => InterpreterFileKind::Script(text_of_bytes(&line.path)),
+        (_, Some(Linking::Static)) => InterpreterFileKind::Static,
+        (_, Some(Linking::Dynamic { loader, .. })) => InterpreterFileKind::Dynamic(loader),
+        _ => InterpreterFileKind::Other,
     }
 }
 
@@ -180,7 +182,7 @@ mod tests {
         for flags in ["", "F"] {
             let files = [("/i", SCRIPT), ("/bin/sh", native())];
             let script = start(&files, flags);
-            assert_eq!(script.kind, InterpreterKind::Script("/bin/sh".into()));
+            assert_eq!(script.kind, InterpreterFileKind::Script("/bin/sh".into()));
             assert_eq!(script.here, StartResult::Starts);
             assert_eq!(script.executed_path(Path::new("/i")), Path::new("/bin/sh"));
             let why =

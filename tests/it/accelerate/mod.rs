@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use binfmt_magic::Arch;
 use binfmt_nix::accelerate::find::{FoundPair, named_pair};
-use binfmt_nix::accelerate::prove::{ProofPlan, RUN_LIMIT, Subject, Verdict, prove, worker};
+use binfmt_nix::accelerate::prove::{ProofPlan, ProofSubject, RUN_LIMIT, Verdict, prove, worker};
 use binfmt_nix::host::Host;
 
 /// Plays the worker.
@@ -48,8 +48,8 @@ impl Machines {
         }
     }
 
-    fn subject(&self, pair: FoundPair) -> Subject {
-        Subject::read(Arch::by_target(self.target).unwrap(), pair, &self.tree, &self.native).unwrap()
+    fn subject(&self, pair: FoundPair) -> ProofSubject {
+        ProofSubject::read(Arch::by_target(self.target).unwrap(), pair, &self.tree, &self.native).unwrap()
     }
 
     /// Proves the pair of two files.

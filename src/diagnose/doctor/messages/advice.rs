@@ -40,7 +40,7 @@ impl Todo {
 }
 
 /// The things that an explanation is about.
-struct Subject<'a> {
+struct AdviceSubject<'a> {
     known: &'static KnownMessage,
     message: &'a Message,
     snapshot: &'a Snapshot,
@@ -61,7 +61,7 @@ pub(super) fn explain_message(
     let wanted = reading.wanted_by(message).filter(|_| !known.of_machine);
     let named = || reading.named_system(snapshot).filter(|_| !known.of_machine);
     let arch = wanted.map_or_else(named, SystemName::arch);
-    let subject = Subject { known, message, snapshot, wanted, arch };
+    let subject = AdviceSubject { known, message, snapshot, wanted, arch };
     let machine = subject.other_machine(reading.host_of(message));
     let Todo { here, lines } = match &machine {
         Some(machine) => subject.advise_for_other_machine(machine, reading.host_of(message)),
@@ -92,7 +92,7 @@ pub(super) fn system_to_build(
     let wanted = reading.wanted_by(message).filter(|_| !known.of_machine);
     let named = || reading.named_system(snapshot).filter(|_| !known.of_machine);
     let arch = wanted.map_or_else(named, SystemName::arch);
-    let subject = Subject { known, message, snapshot, wanted, arch };
+    let subject = AdviceSubject { known, message, snapshot, wanted, arch };
     let is_here = known.of_nix && snapshot.nix.is_some() && subject.other_machine(reading.host_of(message)).is_none();
     let has_cause = || findings.iter().any(|finding| subject.is_cause(finding));
     let is_open = |arch: &&'static Arch| !is_native(snapshot, arch) && works_here(snapshot, arch) && !has_cause();
@@ -133,7 +133,7 @@ impl FilledLine {
     }
 }
 
-impl Subject<'_> {
+impl AdviceSubject<'_> {
     /// Returns the machine that printed the message, if that was not this one.
     fn other_machine(&self, host: Option<&SystemName>) -> Option<String> {
         if let Some(store) = self.message.store() {

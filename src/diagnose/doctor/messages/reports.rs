@@ -17,7 +17,7 @@ use crate::nix::config_show::NixConfig;
 use crate::nix::settings::Settings;
 
 /// A file of the table, without the answers.
-struct Record {
+struct MessageReport {
     /// Where the text is from: a URL, or how it was recorded.
     source: String,
     /// The program that printed it, with its release.
@@ -36,11 +36,11 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(path_of(file)).unwrap()
 }
 
-fn parse(file: &str) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::new();
+fn parse(file: &str) -> Vec<MessageReport> {
+    let mut records: Vec<MessageReport> = Vec::new();
     for line in file.lines() {
         if let Some(source) = line.strip_prefix("source: ") {
-            records.push(Record { source: source.to_owned(), by: String::new(), text: String::new() });
+            records.push(MessageReport { source: source.to_owned(), by: String::new(), text: String::new() });
         } else if let Some(record) = records.last_mut() {
             if let Some(by) = line.strip_prefix("by: ") {
                 by.clone_into(&mut record.by);
@@ -53,7 +53,7 @@ fn parse(file: &str) -> Vec<Record> {
     records
 }
 
-fn all_records() -> Vec<Record> {
+fn all_records() -> Vec<MessageReport> {
     FILES.iter().flat_map(|file| parse(&read(file))).collect()
 }
 
@@ -221,14 +221,14 @@ fn every_report_has_a_source_and_no_personal_details() {
     assert!(of_nix.len() >= 60, "{} records of Nix", of_nix.len());
     for (first, last) in [("2.0", "2.3"), ("2.4", "2.29"), ("2.30", "2.36")] {
         let minor = |version: &str| version.rsplit('.').next().and_then(|minor| minor.parse::<u32>().ok());
-        let in_range = |record: &&Record| {
+        let in_range = |record: &&MessageReport| {
             let version = record.by.strip_prefix("Nix ").and_then(minor);
             version.is_some_and(|version| minor(first) <= Some(version) && Some(version) <= minor(last))
         };
         assert!(of_nix.iter().filter(in_range).count() >= 8, "too few reports of Nix {first} to {last}");
     }
-    let is_report = |record: &&Record| ["/issues/", "/pull/"].iter().any(|part| record.source.contains(part));
-    let is_verbatim = |record: &&Record| !["#here", "#adapted"].iter().any(|end| record.source.ends_with(end));
+    let is_report = |record: &&MessageReport| ["/issues/", "/pull/"].iter().any(|part| record.source.contains(part));
+    let is_verbatim = |record: &&MessageReport| !["#here", "#adapted"].iter().any(|end| record.source.ends_with(end));
     let verbatim = records.iter().filter(is_report).filter(is_verbatim).count();
     assert!(verbatim >= 60, "only {verbatim} are as they were reported");
     for record in &records {
