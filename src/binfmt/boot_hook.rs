@@ -1,7 +1,7 @@
 //! The boot hook: files with which an init system starts `binfmt-nix restore` where nothing reads binfmt.d.
 //!
 //! A hook is a closed set of files, links and lines for each init system. `choose_hook` decides from facts which hook a
-//! machine gets, [`BootHook::objects`] has the content, and neither reads nor changes the machine.
+//! machine gets, and [`BootHook::objects`] has the content. Both are pure.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ const BUSYBOX_SCRIPT: &str = "/etc/init.d/S99binfmt-nix";
 const OPENRC_LINK: &str = "/etc/runlevels/default/binfmt-nix";
 const SYSTEMD_UNIT: &str = "/etc/systemd/system/binfmt-nix.service";
 const SYSTEMD_LINK: &str = "/etc/systemd/system/multi-user.target.wants/binfmt-nix.service";
-/// The unit of a package. `systemctl enable binfmt-nix` makes a link to it, or to the one above. systemd finds units by
-/// their names, and the one in /etc comes first (systemd.unit(5)).
+/// Paths of the unit of a package. `systemctl enable binfmt-nix` makes a link to it, or to [`SYSTEMD_UNIT`]. systemd finds
+/// units by their names, and the one in /etc comes first (systemd.unit(5)).
 const PACKAGED_UNITS: [&str; 2] =
     ["/usr/lib/systemd/system/binfmt-nix.service", "/lib/systemd/system/binfmt-nix.service"];
 const VOID_SCRIPTS: &str = "/etc/runit/core-services";
@@ -34,9 +34,9 @@ const RUNLEVELS: [&str; 4] = ["/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc
 pub const SCRIPT_LIST: &str = "/etc/init.d/.depend.start";
 /// Paths of the program that writes the list (update-rc.d of Debian's init-system-helpers).
 const INSSERV: [&str; 2] = ["/usr/lib/insserv/insserv", "/sbin/insserv"];
-/// Name of the links there, after a letter and two digits.
+/// Name of the links in [`RUNLEVELS`], after a letter and two digits.
 const RUNLEVEL_NAME: &str = "binfmt-nix";
-/// Target of the links there.
+/// Target of the links in [`RUNLEVELS`].
 const RUNLEVEL_TARGET: &str = "../init.d/binfmt-nix";
 
 /// Way in which a machine starts `binfmt-nix restore` at boot.
@@ -212,7 +212,8 @@ fn choose_hook(facts: &HookFacts) -> Result<BootHook, NoBootHook> {
     }
 }
 
-/// Whether `systemctl enable` has linked the unit of a package. A unit in /etc comes before it.
+/// Whether `systemctl enable` has linked the unit of a package. A unit in /etc comes before it. The unit has to have the
+/// lines that this tool would write after its first one, which is a comment; a package may have other comments there.
 fn has_packaged_unit(host: &Host) -> bool {
     let link = host.read_link(Path::new(SYSTEMD_LINK));
     let Some(unit) = PACKAGED_UNITS.iter().map(Path::new).find(|unit| link.as_deref() == Some(unit)) else {
@@ -362,11 +363,12 @@ pub fn add_boot_command(text: &str, line: &str) -> (String, String) {
     (format!("{before}{added}{after}"), added)
 }
 
+/// First line of each file of a hook.
 const MARK: &str = "# Written by binfmt-nix; goes with `binfmt-nix unregister`.";
 
-/// Fields as in Debian's binfmt-support, whose entries come first. `stop` removes nothing, as a stop of a service must
-/// not break running builds. Exit statuses are those of the LSB: 5 for a missing program, and 3 for `status` if an
-/// entry is missing.
+/// The fields are those of Debian's binfmt-support, which is started before. `stop` removes nothing, as a stop of a service
+/// must not break running builds. Exit statuses are those of the LSB: 5 for a missing program (4 for `status`), and 3 for
+/// `status` if `restore --check` reports a missing entry.
 fn lsb_script(program: &str) -> String {
     format!(
         r#"#!/bin/sh

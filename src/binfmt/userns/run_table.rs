@@ -1,7 +1,7 @@
-//! The mark of a table that `run` made: the source of its mount names the systems that `run` emulates.
+//! The mark of a table that `binfmt-nix run` made: the source of its mount names the systems that `run` emulates.
 //!
-//! The mark belongs to the mount, so it is visible exactly where the table is, whatever a command does with its
-//! environment: /proc/self/mountinfo shows the source of each mount (proc(5)). The kernel does not interpret it.
+//! /proc/self/mountinfo shows the source of each mount (proc(5)), and the kernel does not interpret it. Other than a
+//! variable of the environment, the mark is visible exactly where the table is.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,8 @@ const MARK: &str = "binfmt-nix-run:";
 /// The table that `run` made, as a process inside of `run` sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunTable {
-    /// The targets of the systems that `run` emulates. Entries for other systems were copied from the outer table.
+    /// The targets of the systems that `run` emulates. Entries for other systems were copied from the
+    /// table of the machine.
     pub targets: BTreeSet<&'static str>,
 }
 
@@ -38,7 +39,7 @@ impl RunTable {
         Some(Self { targets: sorted::set(targets.filter_map(Arch::by_target).map(|arch| arch.target)) })
     }
 
-    /// Returns the source of the mount that marks the table.
+    /// Returns the mount source that marks the table.
     pub fn mount_source(&self) -> String {
         format!("{MARK}{}", self.targets.iter().copied().collect::<Vec<_>>().join(","))
     }
@@ -48,7 +49,7 @@ impl RunTable {
         self.targets.contains(arch.target)
     }
 
-    /// Whether `run` made the entry.
+    /// Whether `run` made the entry, by its name and pattern: `run` names entries as the emulator is named.
     pub fn made(&self, entry: &Entry) -> bool {
         let name = entry_name(entry);
         let archs = self.targets.iter().filter_map(|target| Arch::by_target(target));

@@ -18,9 +18,10 @@ pub struct Loader {
     pub bits: Bits,
     /// The byte order with which the loader reads headers.
     pub endian: Endian,
-    /// The bits of `e_flags` of which one must be set: `EF_ARM_EABIMASK` on arm64.
+    /// If not 0: bits of `e_flags`, at least one of which must be set (`EF_ARM_EABIMASK` on arm64).
     pub wants_flags: u32,
-    /// Whether the loader checks the class of the file (as `elf_check_arch` of RISC-V and s390 does).
+    /// Whether the loader checks the class of the file, as `elf_check_arch` does on RISC-V, s390 and other machines than
+    /// x86 and Arm.
     pub checks_class: bool,
     /// Whether the kernel and its processor have this loader.
     pub support: LoaderSupport,
@@ -29,17 +30,18 @@ pub struct Loader {
 /// The result of the kernel's ELF loaders for a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LoadResult {
-    /// A loader runs the file, with the program's own loader if the program names one.
+    /// A loader of the kernel runs the file, and starts the program's own loader (ld.so) if the program names one.
     Runs,
-    /// No loader accepts the file; for a program of this machine, the reason.
+    /// No loader of the kernel accepts the file. The reason is given if the file is a program of this machine.
     WrongFormat(Option<&'static str>),
-    /// A loader accepts the file, but execve(2) fails with this error, for this reason.
+    /// A loader of the kernel accepts the file, but execve(2) fails with this error, for this reason.
     Fails(Errno, String),
-    /// A loader may run the file; the reason why that is unknown.
+    /// It is unknown whether a loader of the kernel runs the file, for this reason.
     Unknown(String),
 }
 
-/// Returns the loaders of a machine (`uname -m`); `compat` returns whether it has a 32-bit one.
+/// Returns the kernel's loaders of a machine (`uname -m`). `compat` returns whether the kernel has the 32-bit loader of
+/// this name: `i386`, `x32` or `arm`. The numbers are values of `e_machine`.
 pub(super) fn loaders_of(machine: &str, compat: impl Fn(&str) -> LoaderSupport) -> Vec<Loader> {
     let little = |machines: &[u16], bits, support| Loader {
         machines: machines.to_vec(),
@@ -50,7 +52,7 @@ pub(super) fn loaders_of(machine: &str, compat: impl Fn(&str) -> LoaderSupport) 
         support,
     };
     match machine {
-        // arch/x86/include/asm/elf.h; the compat loader takes x32's programs, too.
+        // arch/x86/include/asm/elf.h. In the kernel, i386 and x32 are parts of one loader, which may lack either.
         "x86_64" => vec![
             little(&[62], Bits::B64, LoaderSupport::Yes),
             little(&[3, 6], Bits::B32, compat("i386")),
@@ -121,7 +123,8 @@ impl Loader {
             && (!self.checks_class || head.get(4) == Some(&(self.bits as u8)))
     }
 
-    /// Checks the loader of a dynamic program: it has to be a program of the same kind.
+    /// Checks the loader that a dynamic program names (ld.so): its header has to be one that this loader accepts. A file that
+    /// is too short fails with EIO, as the kernel's `elf_read` does.
     fn check_loader(&self, path: &[u8], lookup: &FileLookup) -> LoadResult {
         let shown = text_of_bytes(path);
         let loader = match lookup(path) {

@@ -1,4 +1,5 @@
-//! Download of members of a pinned package: only the blocks that contain them, from one mirror after the other.
+//! Download of members of a package whose digest is known. A package is compressed in blocks, and only the blocks that
+//! contain the members are requested, from one mirror after the other.
 
 use std::io;
 
@@ -14,8 +15,9 @@ use crate::qemu::download::extract::MemberExtractor;
 /// Downloads the members of a plan, and passes their bytes to `sink`: all bytes of one member, then all of the next, in the
 /// order of the plan.
 ///
-/// A member is valid only if this function returns `Ok`, or if `progress` received [`DownloadEvent::Verified`] for it. The
-/// caller must discard all other bytes.
+/// No byte is passed twice: after a failure, the download continues with the block that failed, from the next mirror. A
+/// member is valid as soon as `progress` receives [`DownloadEvent::Verified`] for it, and all of them are if this function
+/// returns `Ok`. The caller must discard the bytes of other members.
 pub fn download_package(
     plan: &BlockPlan<'_>,
     mirrors: &[Mirror],
@@ -67,12 +69,14 @@ pub(super) struct PackageTransfer<'a> {
     pub(super) next: usize,
     /// Buffer for a compressed block.
     pub(super) block: Vec<u8>,
-    /// Number of received bytes of HTTP bodies.
+    /// Number of bytes of HTTP bodies that were received, from all mirrors.
     pub(super) moved: u64,
     pub(super) progress: &'a mut dyn FnMut(DownloadEvent<'_>),
 }
 
-/// Requests all blocks that are still needed from one mirror. Repeats that if the mirror failed after it made progress.
+/// Requests all blocks that are still needed from one mirror. If the mirror fails for a moment (`is_transient`) after it
+/// made progress, it is asked again, [`TRIES_PER_MIRROR`] times in all. Otherwise the schedule of the caller decides which
+/// mirror is asked next, which may be this one.
 fn try_mirror(transfer: &mut PackageTransfer<'_>, url: &str) -> Result<(), TransferError> {
     for _ in 1..TRIES_PER_MIRROR {
         let before = transfer.next;

@@ -24,8 +24,8 @@ impl AuthChallenge {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Parses all challenges of a header's value, up to the first malformed one. Of that one, the scheme is kept
-    /// without parameters. A challenge with a duplicate parameter is left out.
+    /// Parses all challenges of a header's value, up to the first malformed one, after which [`ChallengeParser`] ends. Of
+    /// that one, the scheme is kept without parameters. A challenge with a duplicate parameter is left out.
     pub fn parse_all(value: &[u8]) -> Vec<Self> {
         let elements = elements(value);
         let text = elements.join(",");
@@ -110,20 +110,20 @@ pub fn pull_scope(requested: Option<&str>, name: &str) -> String {
     format!("repository:{}:pull", requested_name.filter(is_single_name).unwrap_or(name))
 }
 
-/// Whether the token server at `realm` may get the password for a registry.
+/// Whether the token server of this host name may get the password for the registry of the other one.
 ///
-/// The registry's answer names the token server. An attacker can forge that answer if the attacker can influence the
-/// registry, for instance by a header that the registry repeats, or as one of its many tenants. The password is
-/// therefore sent only to servers from which it need not be kept secret:
+/// The registry's answer names the token server. A user of the registry may be able to change that answer. So the password
+/// is sent only to servers that could get it from the registry anyway:
 ///
-/// * the registry's host itself, which could request the password directly;
+/// * the registry's host itself;
 /// * names below it, which belong to the registry;
-/// * the name directly above it, whose owner can take over the names below anyway. A registry that is part of a larger
-///   site has its token server there.
+/// * the name directly above it, whose owner decides about the names below. A registry that is part of a larger site has
+///   its token server there. A name of one label, such as `example`, is above too many others;
+/// * this machine, if the registry is on this machine, too;
+/// * Docker's token server, for Docker's own registry.
 ///
-/// It is not sent to siblings, because `a.example` may be the domain of a company or of a whole country. The only
-/// exception is Docker's own registry, whose token server is a sibling. All other servers are asked for an anonymous
-/// token.
+/// An IP address has no names above or below. Other names below the same parent are not trusted: the parent may be a
+/// domain in which many owners have names. Servers that do not get the password are asked for an anonymous token.
 pub fn may_send_password(registry: &str, realm: &str) -> bool {
     let is_subdomain = |name: &str, parent: &str| {
         let labels = parent.split('.').count();
