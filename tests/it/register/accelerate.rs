@@ -18,7 +18,7 @@ use crate::diagnose::situations::commands::paste;
 use crate::diagnose::situations::live::machine;
 use crate::support::emulators::{busybox, other_qemu, outside, waiter};
 use crate::support::output::{Done, tool};
-use crate::support::sandbox::SCRATCH;
+use crate::support::sandbox::{SCRATCH, with_all_users};
 use crate::support::tree::{EMULATOR, OWN_CONF};
 use crate::support::{LiarBehavior, Tree, liar, qemu, settings_nix};
 
@@ -281,6 +281,8 @@ fn replace(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
 /// The native program prints another message for a wrong checksum, which the corpus does not have.
 #[sandboxed]
 fn an_audited_start_fails_if_both_programs_differ() {
+    // The tool is copied, from a directory of the real root.
+    with_all_users();
     let tree = Tree::new();
     tree.register("aarch64").exits(0);
     let [guest, native] = trees();
