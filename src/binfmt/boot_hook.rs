@@ -363,7 +363,7 @@ pub fn add_boot_command(text: &str, line: &str) -> (String, String) {
     (format!("{before}{added}{after}"), added)
 }
 
-/// First line of each file of a hook.
+/// Comment in the files of a hook.
 const MARK: &str = "# Written by binfmt-nix; goes with `binfmt-nix unregister`.";
 
 /// The fields are those of Debian's binfmt-support, which is started before. `stop` removes nothing, as a stop of a service

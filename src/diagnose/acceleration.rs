@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::Arch;
 use serde::Serialize;
 
+use crate::accelerate::identity::read_tool;
 use crate::binfmt::launcher::{FileIdentity, LauncherPair};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::rule_state::{RuleState, rule_state};
@@ -115,12 +116,12 @@ fn join(tree: &Path, path: &Path) -> PathBuf {
     tree.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Describes how a file differs from the one that was proven, as far as its size and time show it.
+/// Describes how a file differs from the one that was proven, if that is known. As the launcher does, this reads a file whose
+/// time has changed. A file that another user can change is not read, so nothing is known about it.
 fn describe_change(host: &Host, path: &Path, file: &FileIdentity) -> Option<String> {
     let shown = path.as_text();
-    match host.lstat(path).ok().flatten() {
-        None => Some(format!("{shown} does not exist")),
-        Some(now) if now.size() != file.size || now.mtime() != file.mtime.0 => Some(format!("{shown} was replaced")),
-        Some(_) => None,
-    }
+    let Some(now) = host.lstat(path).ok().flatten() else { return Some(format!("{shown} does not exist")) };
+    let has_other_bytes = || read_tool(host, path).is_ok_and(|now| now.identity.sha256 != file.sha256);
+    let is_replaced = now.size() != file.size || (now.mtime() != file.mtime.0 && has_other_bytes());
+    is_replaced.then(|| format!("{shown} was replaced"))
 }

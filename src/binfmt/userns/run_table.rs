@@ -1,6 +1,6 @@
 //! The mark of a table that `binfmt-nix run` made: the source of its mount names the systems that `run` emulates.
 //!
-//! /proc/self/mountinfo shows the source of each mount (proc(5)), and the kernel does not interpret it. Other than a
+//! /proc/self/mountinfo shows the source of each mount (proc(5)), and the kernel does not interpret it. Unlike a
 //! variable of the environment, the mark is visible exactly where the table is.
 
 use std::collections::BTreeSet;
@@ -20,8 +20,7 @@ const MARK: &str = "binfmt-nix-run:";
 /// The table that `run` made, as a process inside of `run` sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunTable {
-    /// The targets of the systems that `run` emulates. Entries for other systems were copied from the
-    /// table of the machine.
+    /// The targets of the systems that `run` emulates. Entries for other systems were copied from the table of the machine.
     pub targets: BTreeSet<&'static str>,
 }
 

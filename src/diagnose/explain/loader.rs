@@ -20,8 +20,8 @@ pub struct Loader {
     pub endian: Endian,
     /// If not 0: bits of `e_flags`, at least one of which must be set (`EF_ARM_EABIMASK` on arm64).
     pub wants_flags: u32,
-    /// Whether the loader checks the class of the file, as `elf_check_arch` does on RISC-V, s390 and other machines than
-    /// x86 and Arm.
+    /// Whether the loader checks the class of the file, as `elf_check_arch` of RISC-V and s390 does. It is set for all
+    /// machines but x86 and Arm.
     pub checks_class: bool,
     /// Whether the kernel and its processor have this loader.
     pub support: LoaderSupport,

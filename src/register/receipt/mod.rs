@@ -368,7 +368,7 @@ impl Receipt {
     }
 
     /// Parses a receipt. A command reads it several times, and the same bytes are not parsed again: with 45 accelerated
-    /// programs, that takes 7 ms each time.
+    /// programs, a receipt has half a megabyte.
     fn parse_once(bytes: Vec<u8>) -> std::result::Result<Self, InvalidReceipt> {
         static PARSED: Mutex<Option<(Vec<u8>, Receipt)>> = Mutex::new(None);
         let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -209,7 +209,7 @@ fn new_root(dir: &Path) -> io::Result<()> {
     // No name server answers here. musl's default is to wait 10 s for an answer (resolv.conf(5)).
     let resolver = dir.join("resolv.conf");
     fs::write(&resolver, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
-    // A mount of its own can be bound, other than the root directory.
+    // A mount of its own can be bound, unlike the root directory.
     mount(Some(&resolver), &resolver, NONE, MsFlags::MS_BIND, NONE)?;
     mount(NONE, dir, NONE, MsFlags::MS_UNBINDABLE, NONE)?;
     for entry in fs::read_dir("/")? {
