@@ -32,7 +32,7 @@ impl Sha256 {
     /// Reads to the end, and returns the digest of what was read.
     pub fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
         let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 17];
+        let mut buffer = vec![0; 1 << 15];
         loop {
             match reader.read(&mut buffer)? {
                 0 => return Ok(Self(hasher.finalize().into())),
@@ -101,16 +101,20 @@ impl FromStr for Sha256 {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let invalid = || InvalidDigest(text.to_owned());
-        if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(invalid());
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| invalid())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| invalid())?;
-        }
-        Ok(Self(bytes))
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte.wrapping_sub(b'0')),
+            b'a'..=b'f' => Some(byte.wrapping_sub(b'a').wrapping_add(10)),
+            _ => None,
+        };
+        let parse = || {
+            let mut bytes = [0; 32];
+            let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+            for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+                *byte = digit(*high)? << 4 | digit(*low)?;
+            }
+            (pairs.len() == 32 && rest.is_empty()).then_some(Self(bytes))
+        };
+        parse().ok_or_else(|| InvalidDigest(text.to_owned()))
     }
 }
 
@@ -138,6 +142,9 @@ mod tests {
         assert_eq!(Sha256::of_bytes(b"").to_string(), text);
         assert_eq!(text.parse::<Sha256>().ok(), Some(Sha256::of_bytes(b"")));
         assert!(text.to_uppercase().parse::<Sha256>().is_err());
-        assert!("00".parse::<Sha256>().is_err());
+        let shorter: String = text.chars().skip(1).collect();
+        for other in ["", "00", &shorter, &format!("{text}0"), &format!("{text}00"), &text.replace('e', "g")] {
+            assert!(other.parse::<Sha256>().is_err(), "{other}");
+        }
     }
 }

@@ -81,16 +81,31 @@ impl Pattern {
     /// Whether some file matches both patterns
     pub fn overlaps(&self, other: &Self) -> bool {
         // Bits are independent, so such a file exists unless the patterns require different values of one bit.
-        let mut file = [(0_u8, 0_u8); WINDOW];
+        let window = self.window();
+        other.significant_bytes().all(|(at, byte, mask)| {
+            let (wanted, counts) = window.get(at).copied().unwrap_or_default();
+            (wanted ^ byte) & counts & mask == 0
+        })
+    }
+
+    /// Whether every file that `other` matches is matched, too
+    pub fn includes(&self, other: &Self) -> bool {
+        let window = other.window();
+        self.significant_bytes().all(|(at, byte, mask)| {
+            let (wanted, counts) = window.get(at).copied().unwrap_or_default();
+            counts & mask == mask && (wanted ^ byte) & mask == 0
+        })
+    }
+
+    /// Returns byte and mask of each position in the window.
+    fn window(&self) -> [(u8, u8); WINDOW] {
+        let mut window = [(0, 0); WINDOW];
         for (at, byte, mask) in self.significant_bytes() {
-            if let Some(place) = file.get_mut(at) {
+            if let Some(place) = window.get_mut(at) {
                 *place = (byte, mask);
             }
         }
-        other.significant_bytes().all(|(at, byte, mask)| {
-            let (wanted, counts) = file.get(at).copied().unwrap_or_default();
-            (wanted ^ byte) & counts & mask == 0
-        })
+        window
     }
 
     /// Whether both match the same programs, as real toolchains write them
@@ -164,6 +179,29 @@ mod tests {
         assert_eq!(pattern.difference(b"_xxx"), at(1, Some(b'x'), b'a', 0xff));
         assert_eq!(pattern.difference(b"_axx"), at(3, Some(b'x'), b'c', 0xfe));
         assert_eq!(pattern.difference(b"_a"), at(3, None, b'c', 0xfe));
+    }
+
+    #[test]
+    fn a_pattern_includes_those_that_compare_more() {
+        for arch in Arch::ALL {
+            let row = arch.pattern();
+            assert!(row.includes(&row));
+            for mut program in arch.headers() {
+                program.resize(64, 7);
+                let program = exact(0, &program);
+                assert!(row.includes(&program) && !program.includes(&row), "{}", arch.target);
+            }
+            for other in Arch::ALL.iter().filter(|other| !other.pattern().overlaps(&row)) {
+                assert!(!row.includes(&other.pattern()), "{} {}", arch.target, other.target);
+            }
+        }
+        let masked = Pattern::new(1, *b"ab", Some(vec![0xff, 0xf0])).unwrap();
+        assert!(masked.includes(&exact(1, b"ac")) && masked.includes(&exact(0, b"_abc")));
+        assert!(
+            !masked.includes(&exact(1, b"a"))
+                && !exact(1, b"ab").includes(&masked)
+                && !masked.includes(&exact(0, b"ab"))
+        );
     }
 
     #[test]

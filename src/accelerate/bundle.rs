@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accelerate::elf::{self, Needs};
 use crate::accelerate::identity::{ToolFile, read_tool};
+use crate::binfmt::launcher::FileIdentity;
 use crate::error::{Error, Failure, Result};
 use crate::host::Host;
 use crate::sanitize::AsText as _;
@@ -21,7 +22,7 @@ use crate::sha256::Sha256;
 const MAX_LIBRARIES: usize = 64;
 
 /// A file of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleFile {
@@ -35,19 +36,46 @@ pub struct BundleFile {
     pub mode: u32,
 }
 
+/// How a native program is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NativeStart {
+    /// Path of the program, which the launcher identifies.
+    pub program: PathBuf,
+    /// Path of its loader, in the directory of its libraries; absent if the program is executed itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loader: Option<PathBuf>,
+}
+
+impl NativeStart {
+    /// Path that is executed: the program, or its loader.
+    pub fn path(&self) -> &Path {
+        self.loader.as_deref().unwrap_or(&self.program)
+    }
+
+    /// Words of the command before the caller's arguments. `None` stands for the caller's `argv[0]`.
+    pub fn words(&self) -> Vec<Option<String>> {
+        let Some(loader) = &self.loader else { return vec![None] };
+        let libraries = loader.parent().unwrap_or(Path::new("/"));
+        let [loader, libraries, program] = [loader, libraries, &self.program].map(|path| Some(path.as_text()));
+        let [library_path, argv0] = ["--library-path", "--argv0"].map(|option| Some(option.to_owned()));
+        vec![loader, library_path, libraries, argv0, None, program]
+    }
+
+    /// Whether a file at this path is needed for the start.
+    pub fn needs(&self, path: &Path) -> bool {
+        path == self.program || (self.loader.is_some() && path.parent() == self.path().parent())
+    }
+}
+
 /// What has to be copied for a native program, and how it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     /// Files to copy. Empty for a program in the Nix store.
     pub files: Vec<BundleFile>,
-    /// Path that is executed: the program, or its loader.
-    pub start: PathBuf,
-    /// Words of the command before the caller's arguments. `None` stands for the caller's `argv[0]`.
-    pub words: Vec<Option<String>>,
-    /// Path of the program, which the launcher identifies.
-    pub program: PathBuf,
-    /// Path that has to be visible in Nix's sandbox.
-    pub sandbox_path: PathBuf,
+    /// How the program is started.
+    pub start: NativeStart,
 }
 
 /// Why a native program cannot be bundled.
@@ -75,80 +103,65 @@ pub enum BundleError {
 
 impl Failure for BundleError {}
 
-/// Plans the bundle of a program of the host `native`, which is called `name`, in a directory below `dir`.
+/// Plans the bundle of a program of the host `native`, which is called `name`, in a directory.
 ///
 /// # Errors
 /// The program or a library cannot be read safely, is missing, or is not a 64-bit program.
 pub fn plan(native: &Host, program: &Path, dir: &Path, name: &str) -> Result<Bundle> {
     let tool = read_tool(native, program)?;
     let path = &tool.identity.path;
-    if path.starts_with(STORE) {
-        return Ok(in_store(path));
+    // Nix adds everything that a store path needs to a sandbox.
+    if store_path(path).is_some() {
+        return Ok(Bundle { files: Vec::new(), start: NativeStart { program: path.clone(), loader: None } });
     }
     let needs = needs_of(&tool)?;
     let own = if cfg!(target_arch = "aarch64") { EM_AARCH64 } else { EM_X86_64 };
     if needs.machine != own {
         return Err(unusable(path, "it is a program of another machine"));
     }
-    let mut found = vec![(PathBuf::from(name), path.clone(), tool.identity.sha256)];
+    let target = dir.join(format!("{name}-{}", short(tool.identity.sha256)));
+    let mut start = NativeStart { program: target.clone(), loader: None };
+    let mut files = vec![BundleFile { source: path.clone(), target, sha256: tool.identity.sha256, mode: 0o755 }];
     let Some(loader) = &needs.loader else {
         if needs.is_dynamic && !needs.libraries.is_empty() {
             return Err(unusable(path, "it needs libraries and names no loader"));
         }
-        let (dir, files) = place(dir, name, found);
-        let start = dir.join(name);
-        let bundle = Bundle { files, program: start.clone(), start, words: vec![None], sandbox_path: dir };
-        return Ok(bundle);
+        return Ok(Bundle { files, start });
     };
     let loader = read_tool(native, Path::new(loader))?;
     // The option exists since glibc 2.33, and in musl.
     if memchr::memmem::find(&loader.bytes, b"argv0").is_none() {
         return Err(unusable(&loader.identity.path, "it does not know --argv0: glibc has it since 2.33"));
     }
-    for (library, file) in resolve(native, &tool, &needs, &loader)? {
-        found.push((Path::new("lib").join(library), file.identity.path, file.identity.sha256));
-    }
-    found.push((PathBuf::from("ld.so"), loader.identity.path, loader.identity.sha256));
-    let (dir, files) = place(dir, name, found);
-    let (start, program) = (dir.join("ld.so"), dir.join(name));
-    let text = |path: &Path| Some(path.as_text());
-    let words = vec![
-        text(&start),
-        Some("--library-path".to_owned()),
-        text(&dir.join("lib")),
-        Some("--argv0".to_owned()),
-        None,
-        text(&program),
-    ];
-    Ok(Bundle { files, start, words, program, sandbox_path: dir })
+    let libraries = place_libraries(dir, &loader, resolve(native, &tool, &needs, &loader)?);
+    start.loader = libraries.last().map(|loader| loader.target.clone());
+    files.extend(libraries);
+    Ok(Bundle { files, start })
 }
 
-/// Directory of the Nix store. A store elsewhere has no programs that its own sandboxes can run.
-const STORE: &str = "/nix/store";
-
-/// The bundle of a program in the Nix store: Nix adds everything that its store path needs to a sandbox.
-fn in_store(path: &Path) -> Bundle {
-    let store_path = path.components().take(4).collect();
-    Bundle {
-        files: Vec::new(),
-        start: path.to_owned(),
-        words: vec![None],
-        program: path.to_owned(),
-        sandbox_path: store_path,
-    }
+/// Returns the store path of a program in the Nix store. A store elsewhere has no programs that its own sandboxes can run.
+pub fn store_path(program: &Path) -> Option<PathBuf> {
+    program.starts_with("/nix/store").then(|| program.components().take(4).collect())
 }
 
-/// Gives the files their place in a directory whose name has the digest of all of them.
-fn place(dir: &Path, name: &str, files: Vec<(PathBuf, PathBuf, Sha256)>) -> (PathBuf, Vec<BundleFile>) {
-    let list: Vec<String> = files.iter().map(|(below, _, digest)| format!("{digest}  {}", below.as_text())).collect();
-    let digest = Sha256::of_bytes(list.join("\n").as_bytes()).to_string();
-    let dir = dir.join(format!("{name}-{}", digest.get(..8).unwrap_or_default()));
-    let file = |(below, source, sha256): (PathBuf, PathBuf, Sha256)| {
-        let mode = if below.starts_with("lib") { 0o644 } else { 0o755 };
-        BundleFile { source, target: dir.join(below), sha256, mode }
+/// Gives a loader, the last of the files, and libraries their place in a directory whose name has the digest of all of
+/// them: programs with the same libraries share it.
+fn place_libraries(dir: &Path, loader: &ToolFile, libraries: BTreeMap<String, ToolFile>) -> Vec<BundleFile> {
+    let libraries = libraries.into_iter().map(|(name, file)| (name, file.identity, 0o644));
+    let files: Vec<_> = libraries.chain([("ld.so".to_owned(), loader.identity.clone(), 0o755)]).collect();
+    let list: Vec<String> = files.iter().map(|(name, file, _)| format!("{}  {name}", file.sha256)).collect();
+    let dir = dir.join(format!("lib-{}", short(Sha256::of_bytes(list.join("\n").as_bytes()))));
+    let place = |(name, file, mode): (String, FileIdentity, u32)| BundleFile {
+        target: dir.join(name),
+        source: file.path,
+        sha256: file.sha256,
+        mode,
     };
-    let files = files.into_iter().map(file).collect();
-    (dir, files)
+    files.into_iter().map(place).collect()
+}
+
+fn short(digest: Sha256) -> String {
+    digest.to_string().get(..8).unwrap_or_default().to_owned()
 }
 
 fn needs_of(tool: &ToolFile) -> Result<Needs> {
@@ -240,20 +253,25 @@ mod tests {
     fn a_program_of_this_machine_is_bundled_with_its_libraries() {
         let host = Host::live();
         let bundle = plan(&host, Path::new("/bin/sh"), Path::new("/native"), "sh").unwrap();
-        let names: Vec<_> = bundle.files.iter().map(|file| file.target.file_name().unwrap().to_owned()).collect();
-        assert_eq!(names.first().map(|name| name == "sh"), Some(true));
-        assert!(names.iter().any(|name| name == "libc.so.6") && names.iter().any(|name| name == "ld.so"), "{names:?}");
-        assert!(bundle.files.iter().all(|file| file.target.starts_with(&bundle.sandbox_path)));
-        assert!(bundle.sandbox_path.starts_with("/native"));
-        assert_eq!(bundle.words.iter().filter(|word| word.is_none()).count(), 1);
+        let names: Vec<_> =
+            bundle.files.iter().map(|file| file.target.file_name().unwrap().to_str().unwrap()).collect();
+        assert!(
+            names[0].starts_with("sh-") && names.ends_with(&["ld.so"]) && names.contains(&"libc.so.6"),
+            "{names:?}"
+        );
+        assert!(bundle.files.iter().all(|file| file.target.starts_with("/native") && bundle.start.needs(&file.target)));
+        assert!(!bundle.start.needs(Path::new("/native/lib-12345678/ld.so")));
+        assert_eq!(bundle.start.words().iter().filter(|word| word.is_none()).count(), 1);
         assert_eq!(plan(&host, Path::new("/bin/sh"), Path::new("/native"), "sh").unwrap(), bundle);
+        let other = plan(&host, Path::new("/bin/cat"), Path::new("/native"), "cat").unwrap();
+        assert_ne!(other.start.program, bundle.start.program);
     }
 
     #[test]
-    fn a_program_of_the_store_stays_there() {
-        let bundle = in_store(Path::new("/nix/store/abc-gcc-14/libexec/gcc/cc1"));
-        assert_eq!(bundle.sandbox_path, Path::new("/nix/store/abc-gcc-14"));
-        assert_eq!((bundle.files.len(), bundle.words), (0, vec![None]));
+    fn a_program_of_the_store_has_a_store_path() {
+        let path = |program: &str| store_path(Path::new(program));
+        assert_eq!(path("/nix/store/abc-gcc-14/libexec/gcc/cc1"), Some("/nix/store/abc-gcc-14".into()));
+        assert_eq!(path("/usr/bin/gzip"), None);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::host::{Host, regular_file};
 use crate::sha256::Sha256;
 
-/// Number of bytes at the start of a file that the kernel can compare (`BINPRM_BUF_SIZE`, include/uapi/linux/binfmts.h).
-pub const HEAD_SIZE: usize = 256;
+/// Number of bytes at the start of a file that an entry compares: the ELF header. The kernel could compare 256, but each
+/// entry is read by every command, and the launcher identifies the file in any case.
+pub const HEAD_SIZE: usize = 64;
 /// Largest tool. GCC's compilers have about 35 MB.
 const MAX_TOOL: u64 = 256 << 20;
 
@@ -74,7 +75,7 @@ mod tests {
         symlink("/tool", dir.path().join("absolute")).unwrap();
         let read = read_tool(&host, Path::new("/absolute")).unwrap();
         assert_eq!(read.identity.path, Path::new("/tool"));
-        assert_eq!((read.identity.size, read.head(), read.bytes.len()), (300, [7; 256].as_slice(), 300));
+        assert_eq!((read.identity.size, read.head(), read.bytes.len()), (300, [7; 64].as_slice(), 300));
         assert_eq!(read.identity.sha256, Sha256::of_bytes(&[7; 300]));
         nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         for bad in ["/fifo", "/", "/none", "/absolute/x"] {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use binfmt_magic::Arch;
 use serde::{Deserialize, Serialize};
 
-use crate::accelerate::bundle::{self, Bundle};
+use crate::accelerate::bundle::{self, Bundle, NativeStart};
 use crate::accelerate::corpus;
 use crate::accelerate::find::FoundPair;
 use crate::accelerate::identity::{ToolFile, read_tool};
@@ -24,6 +24,7 @@ use crate::sandbox::frame::{Frame, FrameReader};
 use crate::sandbox::pace::{MIN_PROGRESS, PaceLimits};
 use crate::sandbox::{self, WorkerState};
 use crate::sha256::Sha256;
+use crate::sorted;
 
 mod cases;
 mod compare;
@@ -78,17 +79,11 @@ pub struct ProofPlan<'a> {
     pub stride: usize,
 }
 
-/// Record of a proof. It is valid as long as both programs and the corpus have these digests.
+/// Record of a proof. It is about two programs, and valid as long as the corpus has this digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PairProof {
-    /// Name of the tool.
-    pub tool: String,
-    /// Digest of the guest's program.
-    pub guest: Sha256,
-    /// Digest of the native program.
-    pub native: Sha256,
     /// Digest of the corpus.
     pub corpus: Sha256,
     /// Number of runs that were compared.
@@ -96,15 +91,17 @@ pub struct PairProof {
     /// Number of bytes that were compared.
     pub bytes: u64,
     /// Arguments that are added after those of the caller: the guest's include directories.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub arguments: Vec<String>,
     /// Variables (`NAME=VALUE`) that are set for the native program.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub environment: Vec<String>,
 }
 
 impl PairProof {
-    /// Whether the proof is about these two programs, and this corpus.
-    pub fn is_of(&self, guest: &Sha256, native: &Sha256) -> bool {
-        self.guest == *guest && self.native == *native && self.corpus == corpus::digest()
+    /// Whether the proof is of the corpus of this version.
+    pub fn is_current(&self) -> bool {
+        self.corpus == corpus::digest()
     }
 }
 
@@ -143,8 +140,7 @@ struct JobPair {
     tool: String,
     guest: PathBuf,
     multiarch: Option<String>,
-    start: PathBuf,
-    words: Vec<Option<String>>,
+    start: NativeStart,
 }
 
 impl JobPair {
@@ -197,7 +193,7 @@ pub fn prove(
         progress(done, all)
     };
     let mut handle = |bytes: &[u8]| {
-        let state = inbox.read(bytes, subjects);
+        let state = inbox.read(bytes);
         reported.set(inbox.counts);
         state
     };
@@ -226,21 +222,21 @@ fn failed(why: &str) -> Error {
 
 fn job_of(plan: &ProofPlan, subjects: &[ProofSubject]) -> Job {
     let below = |path: &Path| path.strip_prefix("/").unwrap_or(path).to_owned();
-    let mut copies = vec![(plan.emulator.to_owned(), below(Path::new(worker::EMULATOR)), 0o755)];
-    for file in subjects.iter().flat_map(|subject| &subject.bundle.files) {
-        copies.push((plan.native.real_path(&file.source), below(&file.target), file.mode));
-    }
+    // Programs share libraries, and two guest programs may have one native program.
+    let files = subjects.iter().flat_map(|subject| &subject.bundle.files);
+    let copies = sorted::map(files.map(|file| (&file.target, (plan.native.real_path(&file.source), file.mode))));
+    let copies = copies.into_iter().map(|(target, (source, mode))| (source, below(target), mode));
+    let emulator = (plan.emulator.to_owned(), below(Path::new(worker::EMULATOR)), 0o755);
     let pair = |subject: &ProofSubject| JobPair {
         tool: subject.pair.tool.name.to_owned(),
         guest: subject.guest.identity.path.clone(),
         multiarch: subject.pair.multiarch.clone(),
         start: subject.bundle.start.clone(),
-        words: subject.bundle.words.clone(),
     };
     Job {
         tree: plan.tree.real_path(Path::new("/")),
         parts: plan.parts.iter().map(|part| below(part)).collect(),
-        copies,
+        copies: copies.chain([emulator]).collect(),
         target: plan.target.to_owned(),
         limit: plan.limit,
         stride: plan.stride.max(1),
@@ -257,7 +253,7 @@ struct ProofInbox {
 }
 
 impl ProofInbox {
-    fn read(&mut self, mut input: &[u8], subjects: &[ProofSubject]) -> Result<WorkerState<Vec<Option<Verdict>>>> {
+    fn read(&mut self, mut input: &[u8]) -> Result<WorkerState<Vec<Option<Verdict>>>> {
         loop {
             let frame = self.frames.next_frame(&mut input).map_err(|e| failed(&e.to_string()))?;
             match frame {
@@ -266,12 +262,12 @@ impl ProofInbox {
                 Some(Frame::Message(ProofMessage::Done)) => {
                     return Ok(WorkerState::Done(std::mem::take(&mut self.verdicts)));
                 }
-                Some(Frame::Message(message)) => self.accept(message, subjects),
+                Some(Frame::Message(message)) => self.accept(message),
             }
         }
     }
 
-    fn accept(&mut self, message: ProofMessage, subjects: &[ProofSubject]) {
+    fn accept(&mut self, message: ProofMessage) {
         let mut set = |pair: usize, verdict| {
             if let Some(place) = self.verdicts.get_mut(pair) {
                 *place = Some(verdict);
@@ -285,19 +281,8 @@ impl ProofInbox {
             }
             ProofMessage::Refused { pair, refusal } => set(pair, Verdict::Refused(refusal)),
             ProofMessage::Proven { pair, runs, bytes, arguments, environment } => {
-                if let Some(subject) = subjects.get(pair) {
-                    let proof = PairProof {
-                        tool: subject.pair.tool.name.to_owned(),
-                        guest: subject.guest.identity.sha256,
-                        native: subject.native.identity.sha256,
-                        corpus: corpus::digest(),
-                        runs,
-                        bytes,
-                        arguments,
-                        environment,
-                    };
-                    set(pair, Verdict::Proven(proof));
-                }
+                let proof = PairProof { corpus: corpus::digest(), runs, bytes, arguments, environment };
+                set(pair, Verdict::Proven(proof));
             }
             ProofMessage::Done => {}
         }

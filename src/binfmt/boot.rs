@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use binfmt_magic::{Arch, Rule, RuleError, Syntax};
+use binfmt_magic::{Arch, Flags, Rule, RuleError, Syntax};
 
 use crate::binfmt::boot_hook::HookState;
 use crate::binfmt::boot_reader::{ReaderProblem, find_reader_problem};
@@ -182,6 +182,14 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
 pub fn read_boot_rules(host: &Host) -> Result<Boot> {
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
     let syntax = kernel_syntax(host);
+    // Many rules may have one interpreter.
+    let mut checked: Option<(Vec<u8>, Flags, Option<LineRefusal>)> = None;
+    let mut refuse = |rule: &Rule| {
+        let known = checked.take().filter(|(path, flags, _)| *path == rule.interpreter && *flags == rule.flags);
+        let (path, flags, reason) =
+            known.unwrap_or_else(|| (rule.interpreter.clone(), rule.flags, refused_interpreter(host, rule)));
+        checked.insert((path, flags, reason)).2.clone()
+    };
     for path in host.list_conf_files(DIRS)? {
         let text = host.read_lossy(&path).unwrap_or_default();
         let is_debians = text.lines().any(is_update_binfmts_line);
@@ -190,7 +198,7 @@ pub fn read_boot_rules(host: &Host) -> Result<Boot> {
             match parsed {
                 Ok(rule) => {
                     // The kernel opens the interpreter when it registers the rule (ENOENT and EACCES, measured).
-                    if let Some(reason) = refused_interpreter(host, &rule) {
+                    if let Some(reason) = refuse(&rule) {
                         refused.push(RefusedLine { file: file.clone(), number, text: line.to_owned(), reason });
                     }
                     rules.push(BootRule { file, number, rule });

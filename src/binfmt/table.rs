@@ -69,7 +69,8 @@ impl Table {
 
     /// Returns the entry of that name.
     pub fn find_entry(&self, name: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| entry_name(entry) == name)
+        let name = bytes_of(name);
+        self.entries().iter().find(|entry| entry.rule.name.as_bytes() == name)
     }
 
     /// Whether any entry has this name.

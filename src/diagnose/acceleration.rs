@@ -7,12 +7,12 @@ use binfmt_magic::Arch;
 use serde::Serialize;
 
 use crate::accelerate::identity::read_tool;
-use crate::binfmt::launcher::{FileIdentity, LauncherPair};
+use crate::binfmt::launcher::{self, FileIdentity};
 use crate::binfmt::table::entry_name;
 use crate::diagnose::rule_state::{RuleState, rule_state};
 use crate::host::Host;
 use crate::paths;
-use crate::register::acceleration::{AcceleratedTool, Acceleration};
+use crate::register::acceleration::{AcceleratedTool, Acceleration, is_native_path};
 use crate::register::facts::Facts;
 use crate::register::receipt::Artifact;
 use crate::register::report::AcceleratedReport;
@@ -52,7 +52,7 @@ pub fn list_accelerated(host: &Host, facts: &Facts) -> Vec<AcceleratedStatus> {
             let is_gone =
                 (state != RuleState::Registered).then(|| format!("its entry {} is gone or off", program.entry));
             let again = |why| Problem { why, repair: arch.target.to_owned() };
-            let problem = find_problem(host, arch, tool).or_else(|| why.clone().or(is_gone).map(again));
+            let problem = find_problem(host, arch, acceleration, tool).or_else(|| why.clone().or(is_gone).map(again));
             let repair = |problem: &Problem| facts.shell.tool_command(format_args!("accelerate {}", problem.repair));
             AcceleratedStatus {
                 state,
@@ -78,6 +78,9 @@ fn find_common_problem(host: &Host, facts: &Facts, arch: &Arch, acceleration: &A
     if !facts.records().any(|(record, _)| is_emulator(&record.made)) {
         return Some(format!("{} was made from another emulator than the present one", path.as_text()));
     }
+    if launcher::digest(&acceleration.pairs(arch)) != acceleration.launcher {
+        return Some(format!("{} was made by another version of binfmt-nix", path.as_text()));
+    }
     let position = |name: &String| facts.table.entries().iter().position(|entry| entry_name(entry) == *name);
     let system = facts.our_entry(arch).map(entry_name).and_then(|name| position(&name))?;
     let is_below = acceleration.tools.keys().filter_map(position).any(|tool| tool > system);
@@ -85,8 +88,8 @@ fn find_common_problem(host: &Host, facts: &Facts, arch: &Arch, acceleration: &A
 }
 
 /// Returns what prevents one native program from being started: only a new proof repairs it.
-fn find_problem(host: &Host, arch: &Arch, tool: &AcceleratedTool) -> Option<Problem> {
-    let LauncherPair { guest, native, .. } = &tool.pair;
+fn find_problem(host: &Host, arch: &Arch, acceleration: &Acceleration, tool: &AcceleratedTool) -> Option<Problem> {
+    let AcceleratedTool { guest, native, .. } = tool;
     // A tree is a directory of this machine, also with --root.
     let (guest_host, path) = match &tool.root {
         Some(tree) => (&Host::live(), join(tree, &guest.path)),
@@ -97,11 +100,16 @@ fn find_problem(host: &Host, arch: &Arch, tool: &AcceleratedTool) -> Option<Prob
     let found_again = match &tool.root {
         // In a tree of Debian, all of its programs were found, and may have been replaced together.
         Some(tree) if guest_host.exists(&join(tree, Path::new("/var/lib/dpkg/status"))) => "",
-        _ => &format!(" --pair {}", shell_quote(&format!("{}={}", guest.path.as_text(), tool.source().as_text()))),
+        _ => &format!(
+            " --pair {}",
+            shell_quote(&format!("{}={}", guest.path.as_text(), acceleration.source(tool).as_text()))
+        ),
     };
     let repair = match &tool.root {
         // The copy is made again.
-        _ if guest_change.is_none() && !host.exists(&native.path) && !tool.files.is_empty() => arch.target.to_owned(),
+        _ if guest_change.is_none() && !host.exists(&native.path) && is_native_path(&native.path) => {
+            arch.target.to_owned()
+        }
         Some(tree) if guest_host.exists(&path) => {
             format!("{} --tree {}{found_again}", arch.target, shell_quote(&tree.as_text()))
         }

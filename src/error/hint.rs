@@ -16,6 +16,7 @@ impl Error {
             Self::UnknownSystem(_) => format!("{} list shows every system and its names", command::program()),
             Self::Native { .. } => "nothing needs to be registered for them".into(),
             Self::NotRoot { line, .. } => format!("run: {line}"),
+            Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } if hint.is_empty() => return None,
             Self::Unsupported { hint, .. } | Self::Conflict { hint, .. } => hint.clone(),
             Self::Locked { hint, .. } => (*hint).to_owned(),
             Self::Unfit { .. } => {

@@ -10,8 +10,8 @@ use super::dir_fd::Dir;
 use super::{Host, failpoint, regular_file};
 use crate::error::{Error, Result};
 
-/// Largest text that is read. Such a file has at most a page.
-const MAX_TEXT: usize = 1 << 16;
+/// Largest text that is read: that of an entry is far shorter than a page, and the kernel makes no page longer.
+const MAX_TEXT: usize = 1 << 14;
 
 /// Names in a directory, each with its text if the text was requested.
 pub type DirContents = Vec<(OsString, Option<Vec<u8>>)>;
@@ -63,10 +63,9 @@ impl Host {
 /// Reads an open kernel file from its start by exactly one `read(2)`. The kernel generates the text anew for each call,
 /// so two calls could return halves of different texts.
 pub fn read_once(file: &File) -> io::Result<Vec<u8>> {
-    let mut text = vec![0; MAX_TEXT];
+    let mut text = [0; MAX_TEXT];
     let length = file.read_at(&mut text, 0)?;
-    text.truncate(length);
-    Ok(text)
+    Ok(text.get(..length).unwrap_or_default().to_vec())
 }
 
 /// Writes to an open kernel file by exactly one `write(2)`.

@@ -72,7 +72,9 @@ pub(super) fn open_for_writing(path: &Path, read: bool) -> io::Result<File> {
 
 /// Reads an open file to its end. Fails if it has more than `limit` bytes.
 pub fn read_limited(file: &File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Files of the kernel have no size, and a buffer without one grows from 32 bytes on.
+    let size = file.metadata()?.len().clamp(4095, limit.max(4095)).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
 }

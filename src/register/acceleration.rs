@@ -10,11 +10,12 @@ use binfmt_magic::{Arch, EntryName, Flags, Pattern, Recognition, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::accelerate::audit::AUDIT_COMMAND;
-use crate::accelerate::bundle::{Bundle, BundleFile};
+use crate::accelerate::bundle::{self, BundleFile, NativeStart};
 use crate::accelerate::prove::{PairProof, ProofSubject};
-use crate::binfmt::launcher::{FileIdentity, LauncherAudit, LauncherPair};
+use crate::accelerate::tools::TOOLS;
+use crate::binfmt::launcher::{self, FileIdentity, LauncherAudit, LauncherPair};
 use crate::error::Result;
-use crate::host::{Host, INTERNAL};
+use crate::host::INTERNAL;
 use crate::paths;
 use crate::sanitize::AsText as _;
 use crate::sha256::Sha256;
@@ -27,8 +28,12 @@ use crate::sorted;
 pub struct Acceleration {
     /// Digest of the emulator that the launcher was added to.
     pub emulator: Sha256,
+    /// Digest of the launcher and of what it knows.
+    pub launcher: Sha256,
     /// Programs by the name of their entry.
     pub tools: BTreeMap<String, AcceleratedTool>,
+    /// Copies of the native programs and of the files that they need, by their paths.
+    pub files: Vec<BundleFile>,
 }
 
 /// Guest program that a native program replaces.
@@ -41,97 +46,128 @@ pub struct AcceleratedTool {
     /// Tree in which the guest program was found; absent if that is the machine itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub root: Option<PathBuf>,
-    /// Both programs.
-    pub pair: LauncherPair,
-    /// Copies of the native program and of the files that it needs.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub files: Vec<BundleFile>,
-    /// Path that Nix's sandbox needs.
-    pub sandbox_path: PathBuf,
+    /// Guest program.
+    pub guest: FileIdentity,
+    /// Native program, or its copy.
+    pub native: FileIdentity,
+    /// Loader of the copy, in the directory of its libraries; absent if the native program is executed itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loader: Option<PathBuf>,
     /// Proof that both programs make the same output.
     pub proof: PairProof,
+    /// Starts in which both programs run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub audit: Option<ToolAudit>,
+}
+
+/// Starts of a guest program in which both programs run, and are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ToolAudit {
+    /// Number of starts, of which one is compared, at random.
+    pub every: u32,
+    /// How a copy of this program is started, which compares them.
+    pub start: NativeStart,
 }
 
 impl AcceleratedTool {
     /// Describes a proven pair.
-    pub fn new(subject: &ProofSubject, native_host: &Host, proof: PairProof, root: Option<PathBuf>) -> Self {
+    pub fn new(subject: &ProofSubject, proof: PairProof, root: Option<PathBuf>) -> Self {
         let ProofSubject { pair, guest, native, bundle } = subject;
-        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        let native = FileIdentity { path: bundle.program.clone(), inode: None, ..native.identity.clone() };
+        let native = FileIdentity { path: bundle.start.program.clone(), inode: None, ..native.identity.clone() };
         Self {
             tool: pair.tool.name.to_owned(),
             root,
-            pair: LauncherPair {
-                guest: guest.identity.clone(),
-                native,
-                start: bundle.start.clone(),
-                words: bundle.words.clone(),
-                arguments: proof.arguments.clone(),
-                environment: proof.environment.clone(),
-                names: texts(pair.tool.names),
-                refused_arguments: texts(pair.tool.refused_arguments),
-                refused_variables: texts(pair.tool.refused_variables),
-                // The proof ran in the C locale. Also compilers translate their messages, and print other quotes in UTF-8.
-                c_locale: true,
-                audit: None,
-            },
-            files: bundle
-                .files
-                .iter()
-                .map(|file| BundleFile { source: native_host.real_path(&file.source), ..file.clone() })
-                .collect(),
-            sandbox_path: bundle.sandbox_path.clone(),
+            guest: guest.identity.clone(),
+            native,
+            loader: bundle.start.loader.clone(),
             proof,
+            audit: None,
         }
     }
-}
 
-impl AcceleratedTool {
-    /// Path of the native program that was proven: that of the original, of which [`LauncherPair`] has the copy.
-    pub fn source(&self) -> &Path {
-        let program = &self.pair.native.path;
-        let copy = self.files.iter().find(|file| file.target == *program);
-        copy.map_or(program, |file| &file.source)
+    fn start(&self) -> NativeStart {
+        NativeStart { program: self.native.path.clone(), loader: self.loader.clone() }
     }
 
-    /// Lets one start in `every` run both programs, by a copy of this program.
-    pub fn add_audit(&mut self, arch: &Arch, every: u32, program: &Bundle) {
-        let LauncherPair { guest, start, words, arguments, .. } = &self.pair;
-        let own = program.words.iter().map(|word| word.clone().unwrap_or_else(|| program.program.as_text()));
+    /// What the launcher needs to know; `None` if the list of tools does not have the program any more.
+    fn launcher_pair(&self, arch: &Arch) -> Option<LauncherPair> {
+        let tool = TOOLS.iter().find(|tool| tool.name == self.tool)?;
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        let start = self.start();
+        Some(LauncherPair {
+            guest: self.guest.clone(),
+            native: self.native.clone(),
+            start: start.path().to_owned(),
+            words: start.words(),
+            arguments: self.proof.arguments.clone(),
+            environment: self.proof.environment.clone(),
+            names: texts(tool.names),
+            refused_arguments: texts(tool.refused_arguments),
+            refused_variables: texts(tool.refused_variables),
+            // The proof ran in the C locale. Also compilers translate their messages, and print other quotes in UTF-8.
+            c_locale: true,
+            audit: self.audit.as_ref().map(|audit| self.launcher_audit(arch, audit)),
+        })
+    }
+
+    /// The command of a copy of this program that runs both programs.
+    fn launcher_audit(&self, arch: &Arch, audit: &ToolAudit) -> LauncherAudit {
+        let (native, words) = (self.start(), self.start().words());
+        let program = audit.start.program.as_text();
+        let own = audit.start.words().into_iter().map(|word| word.unwrap_or_else(|| program.clone()));
         let fixed = [
             INTERNAL.to_owned(),
             AUDIT_COMMAND.to_owned(),
             paths::interpreter_path(arch).as_text(),
-            guest.path.as_text(),
+            self.guest.path.as_text(),
         ];
         // What is executed comes before its words.
-        let counts = [words.len().saturating_add(1), arguments.len()].map(|count| Some(count.to_string()));
-        let fixed = own.chain(fixed).map(Some).chain([None]).chain(counts).chain([Some(start.as_text())]);
-        let words = fixed.chain(words.iter().cloned()).collect();
-        self.pair.audit = Some(LauncherAudit { every, start: program.start.clone(), words });
-        self.files.extend(program.files.iter().cloned());
+        let counts = [words.len().saturating_add(1), self.proof.arguments.len()].map(|count| Some(count.to_string()));
+        let fixed = own.chain(fixed).map(Some).chain([None]).chain(counts).chain([Some(native.path().as_text())]);
+        let words = fixed.chain(words).collect();
+        LauncherAudit { every: audit.every, start: audit.start.path().to_owned(), words }
+    }
+
+    /// Whether the native program needs a copy at this path.
+    fn needs(&self, path: &Path) -> bool {
+        self.start().needs(path) || self.audit.as_ref().is_some_and(|audit| audit.start.needs(path))
     }
 }
 
 impl Acceleration {
-    /// What the launcher needs to know.
-    pub fn pairs(&self) -> Vec<LauncherPair> {
-        self.tools.values().map(|tool| tool.pair.clone()).collect()
+    /// Describes the acceleration of an emulator. `files` may have others than the programs need.
+    pub fn new(emulator: Sha256, arch: &Arch, tools: BTreeMap<String, AcceleratedTool>, files: &[BundleFile]) -> Self {
+        let is_needed = |file: &&BundleFile| tools.values().any(|tool| tool.needs(&file.target));
+        // Programs share libraries.
+        let files = sorted::map(files.iter().filter(is_needed).map(|file| (file.target.clone(), file.clone())));
+        let launcher = launcher::digest(&launcher_pairs(arch, &tools));
+        Self { emulator, launcher, tools, files: files.into_values().collect() }
     }
 
-    /// Copies that the programs need, each once.
-    pub fn files(&self) -> BTreeSet<&BundleFile> {
-        sorted::set(self.tools.values().flat_map(|tool| &tool.files))
+    /// What the launcher needs to know.
+    pub fn pairs(&self, arch: &Arch) -> Vec<LauncherPair> {
+        launcher_pairs(arch, &self.tools)
+    }
+
+    /// Path of the native program that was proven, which may be the original of a copy.
+    pub fn source<'a>(&'a self, tool: &'a AcceleratedTool) -> &'a Path {
+        let program = &tool.native.path;
+        let copy = self.files.iter().find(|file| file.target == *program);
+        copy.map_or(program, |file| &file.source)
     }
 
     /// Paths that Nix's sandbox needs.
     pub fn sandbox_paths(&self, arch: &Arch) -> BTreeSet<PathBuf> {
+        let in_store = self.tools.values().filter_map(|tool| bundle::store_path(&tool.native.path));
         // One directory has all copies of the system.
-        let path = |tool: &AcceleratedTool| {
-            if tool.files.is_empty() { tool.sandbox_path.clone() } else { paths::native_dir(arch) }
-        };
-        sorted::set(self.tools.values().map(path))
+        sorted::set(in_store.chain((!self.files.is_empty()).then(|| paths::native_dir(arch))))
     }
+}
+
+fn launcher_pairs(arch: &Arch, tools: &BTreeMap<String, AcceleratedTool>) -> Vec<LauncherPair> {
+    tools.values().filter_map(|tool| tool.launcher_pair(arch)).collect()
 }
 
 /// Name of the entry of a guest program: the same for the same file.

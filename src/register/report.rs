@@ -98,9 +98,9 @@ impl AcceleratedReport {
             system: arch.target,
             tool: tool.tool.clone(),
             entry: entry.clone(),
-            guest: tool.pair.guest.path.clone(),
+            guest: tool.guest.path.clone(),
             tree: tool.root.clone(),
-            native: tool.pair.native.path.clone(),
+            native: tool.native.path.clone(),
             compared: tool.proof.runs,
         };
         acceleration.tools.iter().map(report).collect()

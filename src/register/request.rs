@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use binfmt_magic::{Arch, Rule};
 
+use crate::accelerate::bundle::BundleFile;
 use crate::qemu::download::Network;
 use crate::qemu::obtain::source::Source;
 use crate::register::acceleration::{self, AcceleratedTool};
@@ -110,6 +111,8 @@ pub struct AccelerateRequest {
     pub arch: &'static Arch,
     /// Programs by the name of their entry.
     pub tools: BTreeMap<String, ProvenTool>,
+    /// Files of the native programs that have to be copied.
+    pub files: Vec<BundleFile>,
 }
 
 /// Guest program whose native counterpart was proven.

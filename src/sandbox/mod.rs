@@ -95,7 +95,8 @@ fn describe_exit(status: ExitStatus, stderr: &str) -> String {
         }
         None => format!("ended too early, with {status}"),
     };
-    match stderr.trim() {
+    // Workers print their errors as this program does.
+    match stderr.trim().trim_start_matches("error: ") {
         "" => how,
         stderr => format!("{how}: {}", to_one_line(stderr)),
     }

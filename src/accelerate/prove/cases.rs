@@ -353,11 +353,11 @@ impl<'a> Bench<'a> {
             .to_vec();
         let mut command: Vec<String> = Vec::new();
         let program = if is_native {
-            command.extend(pair.words.iter().map(|word| word.clone().unwrap_or_else(|| argv0.clone())));
+            command.extend(pair.start.words().into_iter().map(|word| word.unwrap_or_else(|| argv0.clone())));
             command.extend(words.iter().chain(&added).cloned());
             let variables = variables.iter().filter_map(|variable| variable.split_once('='));
             environment.extend(variables.map(|(name, value)| (name.to_owned(), value.into())));
-            pair.start.clone()
+            pair.start.path().to_owned()
         } else {
             command.extend(["emulator".to_owned(), "-0".to_owned(), argv0, pair.guest.as_text()]);
             command.extend(words.iter().cloned());

@@ -26,6 +26,8 @@ use object::elf::{
 };
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
+use crate::sha256::Sha256;
+
 pub use pair::{FileIdentity, Inode, LauncherAudit, LauncherPair, TextWithNul};
 
 /// Why an emulator and a launcher cannot be combined.
@@ -94,6 +96,16 @@ pub fn combine(emulator: &[u8], machine: &str, pairs: &[LauncherPair]) -> Result
     combined.resize(usize::try_from(offset).map_err(|_| CombineError::Segments)?, 0);
     combined.extend(segment);
     Ok(combined)
+}
+
+/// Returns the digest of the launchers of this version with these pairs: another one means that an emulator has to be
+/// combined again.
+pub fn digest(pairs: &[LauncherPair]) -> Sha256 {
+    let mut all: Vec<u8> =
+        ["x86_64", "aarch64"].into_iter().filter_map(binfmt_magic::launcher).flatten().copied().collect();
+    // A text with a NUL is an error of `combine`.
+    all.extend(pair::encode(pairs, 0).unwrap_or_default());
+    Sha256::of_bytes(&all)
 }
 
 /// What is known of an emulator that can get one more segment.

@@ -48,9 +48,7 @@ pub struct Inode {
 }
 
 /// Guest program, and the native program that is started instead.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LauncherPair {
     /// Guest program.
     pub guest: FileIdentity,
@@ -73,14 +71,11 @@ pub struct LauncherPair {
     /// Whether the native program is started in the C locale only.
     pub c_locale: bool,
     /// Another command for some starts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<LauncherAudit>,
 }
 
 /// Command that compares a native program with the guest program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LauncherAudit {
     /// Number of starts, of which one has this command, at random.
     pub every: u32,

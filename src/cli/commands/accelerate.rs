@@ -9,7 +9,7 @@ use binfmt_magic::Arch;
 use serde::Serialize;
 
 use super::{acquire_lock, check_permission, finish, line_as_root, named_systems, print_dry_run, print_notes, switch};
-use crate::accelerate::bundle;
+use crate::accelerate::bundle::{self, BundleFile};
 use crate::accelerate::find::{self, FoundPairs, LeftOut, NixQuestion};
 use crate::accelerate::prove::{self, PairProof, ProofPlan, ProofSubject, RUN_LIMIT, Verdict};
 use crate::binfmt::container::Container;
@@ -23,7 +23,7 @@ use crate::nix::config_show;
 use crate::nix::rebuild::{self, Rebuild};
 use crate::paths;
 use crate::qemu::download::Network;
-use crate::register::acceleration::{self, AcceleratedTool, Acceleration};
+use crate::register::acceleration::{self, AcceleratedTool, Acceleration, ToolAudit};
 use crate::register::apply::Apply;
 use crate::register::facts::Facts;
 use crate::register::plan::Plan;
@@ -90,14 +90,13 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
         .into_iter()
         .map(|pair| ProofSubject::read(arch, pair, &places.tree, &places.native))
         .collect::<Result<_>>()?;
-    let (tools, refused) = prove_pairs(args, host, &places, arch, known, subjects, ui)?;
-    if has_source && tools.is_empty() {
+    let (request, refused) = prove_pairs(args, host, &places, arch, known, subjects, ui)?;
+    if has_source && request.tools.is_empty() {
         return Err(Error::Conflict {
             what: format!("no program of {} can be accelerated: {}", arch.target, refused.join("; ")),
             hint: "binfmt-nix-accelerate(8) says what a pair needs".into(),
         });
     }
-    let request = AccelerateRequest { arch, tools };
     let code = change(args, host, ui, || {
         let mut facts = Facts::gather(host, &[arch], None)?;
         facts.inspect_acceleration(host, arch, &request)?;
@@ -174,7 +173,7 @@ fn find_in_nixpkgs(flake: &str, host: &Host, arch: &'static Arch, ui: &Ui) -> Re
     Ok(found)
 }
 
-/// Proves the pairs that the receipt does not have. Returns the good ones, and why others are refused.
+/// Proves the pairs that the receipt does not have. Requests the good ones, and returns why others are refused.
 fn prove_pairs(
     args: &cli::AccelerateArgs,
     host: &Host,
@@ -183,11 +182,13 @@ fn prove_pairs(
     known: Option<&Acceleration>,
     subjects: Vec<ProofSubject>,
     ui: &Ui,
-) -> Result<(BTreeMap<String, ProvenTool>, Vec<String>)> {
+) -> Result<(AccelerateRequest, Vec<String>)> {
     let proof_of = |subject: &ProofSubject| {
         let mut tools = known.into_iter().flat_map(|known| known.tools.values());
-        let is_of = |proof: &&PairProof| proof.is_of(&subject.guest.identity.sha256, &subject.native.identity.sha256);
-        tools.find_map(|tool| Some(&tool.proof).filter(is_of).cloned())
+        let digests = (subject.guest.identity.sha256, subject.native.identity.sha256);
+        let is_proven =
+            |tool: &&AcceleratedTool| tool.proof.is_current() && (tool.guest.sha256, tool.native.sha256) == digests;
+        tools.find(is_proven).map(|tool| tool.proof.clone())
     };
     let (proven, new): (Vec<_>, Vec<_>) =
         subjects.into_iter().map(|subject| (proof_of(&subject), subject)).partition(|(proof, _)| proof.is_some());
@@ -222,18 +223,21 @@ fn prove_pairs(
     // A copy of this program compares both in a build.
     let own = || bundle::plan(&Host::live(), &host::env::own_path(), &paths::native_dir(arch), "binfmt-nix");
     let auditor = args.audit.map(|_| own()).transpose()?;
-    let mut tools = BTreeMap::new();
+    let mut request = AccelerateRequest { arch, tools: BTreeMap::new(), files: Vec::new() };
     let mut refused = Vec::new();
     let mut add = |subject: &ProofSubject, proof: PairProof| -> Result<()> {
         let guest = &subject.guest;
         let name = acceleration::entry_name(arch, subject.pair.tool.name, guest.identity.sha256);
         let rule = acceleration::build_rule(arch, &name, guest.head())?;
         let tree = args.tree.as_ref().map(|_| places.tree.real_path(Path::new("/")));
-        let mut tool = AcceleratedTool::new(subject, &places.native, proof, tree);
+        let mut tool = AcceleratedTool::new(subject, proof, tree);
         if let (Some(every), Some(program)) = (args.audit, &auditor) {
-            tool.add_audit(arch, every, program);
+            tool.audit = Some(ToolAudit { every, start: program.start.clone() });
+            request.files.extend(program.files.iter().cloned());
         }
-        tools.insert(name, ProvenTool { tool, rule });
+        let original = |file: &BundleFile| BundleFile { source: places.native.real_path(&file.source), ..file.clone() };
+        request.files.extend(subject.bundle.files.iter().map(original));
+        request.tools.insert(name, ProvenTool { tool, rule });
         Ok(())
     };
     for (proof, subject) in &proven {
@@ -245,7 +249,7 @@ fn prove_pairs(
             Verdict::Refused(why) => refused.push(format!("{} is refused: {why}", subject.pair.guest.as_text())),
         }
     }
-    Ok((tools, refused))
+    Ok((request, refused))
 }
 
 /// Returns the named systems, or all that may be accelerated, also by a run that was killed.

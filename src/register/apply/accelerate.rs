@@ -45,7 +45,7 @@ impl Apply<'_> {
         staged.file().write_all(&bytes).map_err(io_error("write", &path))?;
         let ready = staged.into_program().map_err(io_error("write", &path))?;
         query_version(arch, ready.file(), VersionQuery::Run).map_err(|e| unfit(e.to_string()))?;
-        self.accelerated.insert(arch.target, Sha256::of_bytes(&emulator));
+        self.accelerated.insert(arch.target, (Sha256::of_bytes(&emulator), launcher::digest(pairs)));
         self.place_recorded(&path, ready, Sha256::of_bytes(&bytes), Some(&Subject::System(arch)))
     }
 }

@@ -125,9 +125,9 @@ impl Apply<'_> {
                 None => drop(self.receipt.accelerations.remove(target)),
             }
         }
-        for (target, emulator) in &self.accelerated {
+        for (target, (emulator, launcher)) in &self.accelerated {
             if let Some(acceleration) = self.receipt.accelerations.get_mut(*target) {
-                acceleration.emulator = *emulator;
+                (acceleration.emulator, acceleration.launcher) = (*emulator, *launcher);
             }
         }
         if self.receipt.is_spent() { self.close_receipt() } else { self.save_receipt() }

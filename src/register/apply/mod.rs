@@ -52,7 +52,7 @@ pub struct Apply<'a> {
     /// Releases and URLs of emulators that came from another source than planned, by target.
     fallback_sources: BTreeMap<&'static str, (QemuVersion, String)>,
     /// Digests of the emulators that got a launcher, by target.
-    accelerated: BTreeMap<&'static str, Sha256>,
+    accelerated: BTreeMap<&'static str, (Sha256, Sha256)>,
     /// Undo actions of the completed steps, each with the records from before the step.
     undo_list: Vec<(Undo, Vec<Record>)>,
     /// Facts that the user should know at the end.

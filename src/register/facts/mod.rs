@@ -41,6 +41,7 @@ use crate::qemu::binary::QemuVersion;
 use crate::qemu::catalog::{Catalog, Package};
 use crate::qemu::obtain::{AvailableEmulators, ResolvedSource, SystemRequest};
 use crate::register::receipt::{Artifact, Receipt, Record};
+use crate::sanitize::bytes_of;
 use crate::sha256::Sha256;
 
 pub use crate::binfmt::native::NativeSupport;
@@ -286,13 +287,15 @@ impl Facts {
     }
 
     fn entries_of(&self, is_selected: impl Fn(&Record) -> bool) -> Vec<&Entry> {
-        let is_recorded = |entry: &&Entry| {
-            self.records().any(|(record, now)| {
-                *now == RecordState::Unchanged
-                    && is_selected(record)
-                    && matches!(&record.made, Artifact::Entry { name, .. } if *name == entry_name(entry))
+        let names: Vec<_> = self
+            .records()
+            .filter(|(record, now)| **now == RecordState::Unchanged && is_selected(record))
+            .filter_map(|(record, _)| match &record.made {
+                Artifact::Entry { name, .. } => Some(bytes_of(name)),
+                _ => None,
             })
-        };
+            .collect();
+        let is_recorded = |entry: &&Entry| names.iter().any(|name| name == entry.rule.name.as_bytes());
         self.table.entries().iter().filter(is_recorded).collect()
     }
 

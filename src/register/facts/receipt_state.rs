@@ -39,16 +39,19 @@ pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Re
             state => reconciled.push((record, state)),
         }
     }
-    let unchanged: Vec<Artifact> =
-        reconciled.iter().filter(|(_, state)| *state == RecordState::Unchanged).map(|(r, _)| r.made.clone()).collect();
     // An interrupted replacement leaves two records of one artifact. Only the one that matches is kept.
-    reconciled.retain(|(record, state)| match state {
+    let is_duplicate = |modified: &Artifact| {
+        let mut unchanged = reconciled.iter().filter(|(_, state)| *state == RecordState::Unchanged);
+        unchanged.any(|(record, _)| record.made.is_same_object(modified))
+    };
+    let is_kept = |(record, state): &(Record, RecordState)| match state {
         RecordState::Unchanged => true,
         RecordState::Missing => false,
-        RecordState::Modified => !unchanged.iter().any(|made| made.is_same_object(&record.made)),
-    });
+        RecordState::Modified => !is_duplicate(&record.made),
+    };
+    let kept: Vec<bool> = reconciled.iter().map(is_kept).collect();
     let mut states = Vec::new();
-    for (mut record, state) in reconciled {
+    for ((mut record, state), _) in reconciled.into_iter().zip(kept).filter(|(_, kept)| *kept) {
         if state == RecordState::Unchanged {
             record.state = Stage::Done;
         }
@@ -59,24 +62,26 @@ pub(super) fn reconcile(host: &Host, receipt: &mut Receipt, table: &Table) -> Re
 }
 
 fn record_state(host: &Host, made: &Artifact, table: &Table) -> Result<RecordState> {
+    let found = match made {
+        Artifact::Link { .. } => None,
+        _ => made.path().map(|path| host.lstat(path)).transpose()?.flatten(),
+    };
     // A link or a directory at the path of a recorded file was not made by this tool.
-    match (made, made.path()) {
-        (Artifact::Dir { .. } | Artifact::Link { .. }, _) | (_, None) => {}
-        (_, Some(path)) if host.exists(path) && !host.is_regular_file(path) => return Ok(RecordState::Modified),
+    match (made, &found) {
+        (Artifact::Dir { .. }, _) => {}
+        (_, Some(meta)) if !meta.is_file() => return Ok(RecordState::Modified),
         _ => {}
     }
     Ok(match made {
-        Artifact::Dir { path } => match host.lstat(path)? {
+        Artifact::Dir { .. } => match found {
             Some(meta) if meta.is_dir() => RecordState::Unchanged,
             _ => RecordState::Missing,
         },
-        Artifact::Interpreter { path, sha256, seal, .. } | Artifact::Program { path, sha256, seal } => {
-            match host.lstat(path)? {
-                None => RecordState::Missing,
-                Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => RecordState::Unchanged,
-                Some(_) => unchanged_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
-            }
-        }
+        Artifact::Interpreter { path, sha256, seal, .. } | Artifact::Program { path, sha256, seal } => match found {
+            None => RecordState::Missing,
+            Some(meta) if seal.as_ref() == Some(&FileStamp::from_metadata(&meta)) => RecordState::Unchanged,
+            Some(_) => unchanged_if(host.fingerprint(path)?.is_some_and(|(sum, _)| sum == *sha256)),
+        },
         Artifact::Link { path, target } => match (host.read_link(path), host.exists(path)) {
             (Some(found), _) => unchanged_if(found == *target),
             (None, true) => RecordState::Modified,

@@ -82,11 +82,10 @@ impl Facts {
 
     /// Hashes the files that accelerate a system, or will.
     pub fn inspect_acceleration(&mut self, host: &Host, arch: &Arch, request: &AccelerateRequest) -> Result<()> {
-        let known = self.receipt.accelerations.get(arch.target).into_iter().flat_map(|known| known.tools.iter());
-        let tools = known.chain(request.tools.iter().map(|(name, new)| (name, &new.tool)));
-        let files = tools.flat_map(|(name, tool)| {
-            tool.files.iter().map(|file| file.target.clone()).chain([paths::own_rule_file(name)])
-        });
+        let known = self.receipt.accelerations.get(arch.target);
+        let names = known.into_iter().flat_map(|known| known.tools.keys()).chain(request.tools.keys());
+        let copies = known.into_iter().flat_map(|known| &known.files).chain(&request.files);
+        let files = names.map(|name| paths::own_rule_file(name)).chain(copies.map(|file| file.target.clone()));
         let files = files.chain([paths::accelerator_path(arch)]).collect();
         self.hash_paths(host, files)
     }

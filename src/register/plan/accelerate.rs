@@ -30,16 +30,18 @@ pub fn plan_acceleration(request: &AccelerateRequest, facts: &Facts) -> Result<P
     }
     let arch = request.arch;
     let known = facts.receipt.accelerations.get(arch.target);
-    let is_replaced = |path: &Path| request.tools.values().any(|new| new.tool.pair.guest.path == path);
+    let is_replaced = |path: &Path| request.tools.values().any(|new| new.tool.guest.path == path);
     let kept = known.into_iter().flat_map(|known| known.tools.clone());
-    let kept = kept.filter(|(_, tool)| !is_replaced(&tool.pair.guest.path));
+    let kept = kept.filter(|(_, tool)| !is_replaced(&tool.guest.path));
     let new = request.tools.iter().map(|(name, new)| (name.clone(), new.tool.clone()));
-    let acceleration = Acceleration { emulator: check_system(facts, arch)?, tools: sorted::map(kept.chain(new)) };
+    let files = known.map(|known| known.files.as_slice()).unwrap_or_default();
+    let files = [files, &request.files].concat();
+    let acceleration = Acceleration::new(check_system(facts, arch)?, arch, sorted::map(kept.chain(new)), &files);
     let mut groups = StepGroups::default();
     add_copies(facts, arch, &acceleration, &mut groups)?;
     let is_built = known == Some(&acceleration) && facts.is_unmodified(&paths::accelerator_path(arch));
     if !is_built {
-        groups.place.push(Step::BuildAccelerator { arch, pairs: acceleration.pairs() });
+        groups.place.push(Step::BuildAccelerator { arch, pairs: acceleration.pairs(arch) });
     }
     for name in acceleration.tools.keys() {
         let rule = match request.tools.get(name) {
@@ -93,7 +95,7 @@ pub fn check_system(facts: &Facts, arch: &'static Arch) -> Result<crate::sha256:
 /// Adds the copies of native programs that are missing.
 fn add_copies(facts: &Facts, arch: &'static Arch, acceleration: &Acceleration, groups: &mut StepGroups) -> Result<()> {
     let mut dirs = BTreeSet::new();
-    for file in acceleration.files() {
+    for file in &acceleration.files {
         match facts.files.get(&file.target) {
             Some(sum) if *sum == Some(file.sha256) => continue,
             Some(_) if !facts.is_unmodified(&file.target) => return Err(foreign_file_error(facts, &file.target)),
@@ -142,11 +144,8 @@ fn add_entry(facts: &Facts, name: &str, rule: &Rule, is_current: bool) -> Option
 fn add_removal_of_replaced(facts: &Facts, arch: &'static Arch, acceleration: &Acceleration, groups: &mut StepGroups) {
     let is_left = |name: &String| !acceleration.tools.contains_key(name);
     let rules = sorted::set(facts.receipt.accelerated_rules(arch.target).into_iter().filter(is_left));
-    let needed = sorted::set(acceleration.files().into_iter().map(|file| file.target.as_path()));
     let is_needed = |path: &Path| {
-        path == paths::accelerator_path(arch)
-            || needed.contains(path)
-            || needed.iter().any(|file| file.starts_with(path))
+        path == paths::accelerator_path(arch) || acceleration.files.iter().any(|file| file.target.starts_with(path))
     };
     let is_unneeded = |record: &Record| {
         is_accelerating(facts, record, &[arch]) && record.made.path().is_some_and(|path| !is_needed(path))
@@ -213,7 +212,7 @@ pub(super) fn keep_above(facts: &Facts, groups: &mut StepGroups) {
             continue;
         }
         if is_built {
-            groups.place.push(Step::BuildAccelerator { arch, pairs: acceleration.pairs() });
+            groups.place.push(Step::BuildAccelerator { arch, pairs: acceleration.pairs(arch) });
         }
         let rules = acceleration.tools.keys().filter_map(|name| Some((name, facts.receipt.rules.get(name)?.rule()?)));
         let entries = rules.filter_map(|(name, rule)| add_entry(facts, name, &rule, !is_below));

@@ -13,7 +13,7 @@ pub use validate::InvalidReceipt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use binfmt_magic::{Arch, Rule};
 use serde::{Deserialize, Serialize};
@@ -354,6 +354,11 @@ impl Receipt {
     /// # Errors
     /// The file can be written by other users, cannot be read, or is not a valid receipt.
     pub fn load(host: &Host) -> Result<Option<Self>> {
+        Ok(Self::load_shared(host)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// Reads the machine's receipt as [`Self::load`] does, for a caller that does not change it.
+    pub fn load_shared(host: &Host) -> Result<Option<Arc<Self>>> {
         // The receipt names what root will remove, so a file that other users could write is rejected.
         match host.read_trusted(Path::new(RECEIPT))? {
             None => Ok(None),
@@ -368,15 +373,15 @@ impl Receipt {
     }
 
     /// Parses a receipt. A command reads it several times, and the same bytes are not parsed again: with 45 accelerated
-    /// programs, a receipt has half a megabyte.
-    fn parse_once(bytes: Vec<u8>) -> std::result::Result<Self, InvalidReceipt> {
-        static PARSED: Mutex<Option<(Vec<u8>, Receipt)>> = Mutex::new(None);
+    /// programs, a receipt has 160 KB.
+    fn parse_once(bytes: Vec<u8>) -> std::result::Result<Arc<Self>, InvalidReceipt> {
+        static PARSED: Mutex<Option<(Vec<u8>, Arc<Receipt>)>> = Mutex::new(None);
         let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, receipt)) = parsed.as_ref().filter(|(known, _)| *known == bytes) {
-            return Ok(receipt.clone());
+            return Ok(Arc::clone(receipt));
         }
-        let receipt = Self::parse(&bytes)?;
-        *parsed = Some((bytes, receipt.clone()));
+        let receipt = Arc::new(Self::parse(&bytes)?);
+        *parsed = Some((bytes, Arc::clone(&receipt)));
         Ok(receipt)
     }
 

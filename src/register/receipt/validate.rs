@@ -57,8 +57,11 @@ pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> 
     }
     for (target, acceleration) in &receipt.accelerations {
         find_target(target)?;
-        let mut copies = acceleration.files().into_iter().map(|file| &file.target);
-        copies.try_for_each(|path| ensure(acceleration::is_native_path(path), || invalid_path(path)))?;
+        acceleration
+            .files
+            .iter()
+            .map(|file| &file.target)
+            .try_for_each(|path| ensure(acceleration::is_native_path(path), || invalid_path(path)))?;
     }
     receipt.records.iter().try_for_each(validate_record)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
 use binfmt_nix::accelerate::find::in_debian_tree;
-use binfmt_nix::accelerate::prove::{RUN_LIMIT, Verdict, prove};
+use binfmt_nix::accelerate::prove::{PairProof, RUN_LIMIT, Verdict, prove};
 use binfmt_nix::host::Host;
 
 use super::{Machines, assert_refused};
@@ -48,9 +48,11 @@ fn prove_tree(tree: &str, target: &'static str) {
     let stride = if is_full() { 1 } else { 29 };
     let verdicts = prove(&machines.plan(stride), &subjects, &mut |_, _| Ok(())).unwrap();
     let mut refusals = Vec::new();
-    for verdict in &verdicts {
+    for (verdict, subject) in verdicts.iter().zip(&subjects) {
         match verdict {
-            Verdict::Proven(proof) => println!("{target} {}: {} runs, {} bytes", proof.tool, proof.runs, proof.bytes),
+            Verdict::Proven(PairProof { runs, bytes, .. }) => {
+                println!("{target} {}: {runs} runs, {bytes} bytes", subject.pair.tool.name);
+            }
             Verdict::Refused(refusal) => refusals.push(refusal.to_string()),
         }
     }

@@ -52,13 +52,18 @@ fn accelerated() -> (Tree, String) {
 
 /// Which file the kernel executes if gzip of the tree is started in the tree. The native programs are visible there.
 pub(crate) fn running(tree: &Tree, guest: &str) -> PathBuf {
+    running_program(tree, guest, "/bin/gzip")
+}
+
+/// The same for another program that ends with its input.
+fn running_program(tree: &Tree, guest: &str, program: &str) -> PathBuf {
     let native = tree.path(NATIVE);
     if native.exists() {
         let inside = Path::new(guest).join(NATIVE);
         mount(Some(&native), &inside, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>).unwrap();
     }
     let mut command = Command::new("/usr/sbin/chroot");
-    command.args([guest, "/bin/gzip"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args([guest, program]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // In the end it waits for its input.
     let state = || fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
@@ -81,8 +86,13 @@ pub(crate) fn running(tree: &Tree, guest: &str) -> PathBuf {
 
 #[track_caller]
 pub(crate) fn assert_native(tree: &Tree, guest: &str) {
-    let exe = running(tree, guest);
-    assert_eq!(exe.file_name().unwrap(), "gzip", "{}", exe.display());
+    assert_native_program(tree, guest, "/bin/gzip");
+}
+
+#[track_caller]
+fn assert_native_program(tree: &Tree, guest: &str, program: &str) {
+    let exe = running_program(tree, guest, program);
+    assert!(exe.starts_with(Path::new(guest).join(NATIVE)), "{}", exe.display());
 }
 
 #[track_caller]
@@ -250,7 +260,7 @@ fn a_native_program_that_hangs_can_be_interrupted() {
     fs::write(Path::new(&native).join("bin/gzip"), waiter()).unwrap();
     let args = ["accelerate", "aarch64", "--tree", &guest, "--native-tree", &native, "--pair", PAIR];
     let child = tree.start(&args);
-    while !has_descendant(child.id(), "gzip") {
+    while !has_descendant(child.id(), "gzip-") {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
@@ -258,11 +268,11 @@ fn a_native_program_that_hangs_can_be_interrupted() {
     registered.is_unchanged_in(&tree);
 }
 
-/// Whether a process that this one started, or one that those started, has this name.
+/// Whether a process that this one started, or one that those started, has a name that begins so.
 fn has_descendant(process: u32, name: &str) -> bool {
     let stat = |number: &str| fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
     let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut found = numbers.filter(|number| stat(number).contains(&format!("({name})")));
+    let mut found = numbers.filter(|number| stat(number).contains(&format!("({name}")));
     found.any(|number| {
         let parent = |number: &String| {
             let stat = stat(number);
@@ -343,6 +353,39 @@ fn the_programs_of_another_system_stay_accelerated() {
     tree.run(&["accelerate", "--off", "arm"]).exits(0);
     assert!(tree.snapshot().is_like(&one));
     assert_native(&tree, &guest);
+}
+
+/// Two guest programs may have one native program, and the copies of programs that are not accelerated any more are removed.
+#[sandboxed]
+fn guest_programs_share_a_native_program() {
+    let tree = Tree::new();
+    tree.register("aarch64").exits(0);
+    let registered = tree.snapshot();
+    let [guest, native] = trees();
+    let (other, first) = (Path::new(&guest).join("other"), fs::read(busybox()).unwrap());
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("gzip"), [&first[..], b"!"].concat()).unwrap();
+    fs::set_permissions(other.join("gzip"), fs::Permissions::from_mode(0o755)).unwrap();
+    let places = ["--tree", &guest, "--native-tree", &native];
+    let pairs = ["--pair", PAIR, "--pair", "/other/gzip=/bin/gzip"];
+    tree.run(&[&["accelerate", "aarch64"], &places[..], &pairs[..]].concat()).exits(0);
+    let copies = || fs::read_dir(tree.path(NATIVE).join("aarch64")).unwrap().count();
+    assert_eq!((tree.status()["accelerated"].as_array().unwrap().len(), copies()), (2, 1));
+    assert_native(&tree, &guest);
+    assert_native_program(&tree, &guest, "/other/gzip");
+    // The first guest program gets another native one.
+    let path = Path::new(&native).join("bin/gzip");
+    let changed = [&fs::read(&path).unwrap()[..], b"!"].concat();
+    fs::write(&path, changed).unwrap();
+    tree.run(&[&["accelerate", "aarch64"], &places[..], &pairs[..2]].concat()).exits(0);
+    assert_eq!(copies(), 2);
+    assert_native(&tree, &guest);
+    assert_native_program(&tree, &guest, "/other/gzip");
+    tree.run(&[&["accelerate", "aarch64"], &places[..], &pairs[2..]].concat()).exits(0);
+    assert_eq!(copies(), 1);
+    tree.run(&["doctor"]).exits(0);
+    tree.run(&["accelerate", "--off"]).exits(0);
+    assert!(tree.snapshot().is_like(&registered));
 }
 
 /// Nix has a nixpkgs in which gzip can be paired, grep has two versions, and cmp is another program.

@@ -28,7 +28,9 @@ pub(super) fn runtime(file: &str) -> PathBuf {
 /// The exit status of a file, if the kernel starts it.
 fn status_of(path: &Path, variables: &[(&str, &str)]) -> Option<i32> {
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", "/usr/bin:/bin").envs(variables.iter().copied());
+    // Wasmtime keeps compiled modules below its user's home directory.
+    let home = path.parent().unwrap();
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home).envs(variables.iter().copied());
     command.status().ok()?.code()
 }
 
