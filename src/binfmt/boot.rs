@@ -240,8 +240,9 @@ pub fn parse_lines(
 /// Whether a line is one of Debian's format files: `magic \\x7f…` (update-binfmts(8), "FORMAT FILES").
 fn is_update_binfmts_line(line: &str) -> bool {
     const KEYS: [&str; 4] = ["package", "interpreter", "magic", "extension"];
-    let mut words = line.split_whitespace();
-    words.next().is_some_and(|key| KEYS.contains(&key)) && words.next().is_some()
+    let line = line.trim_start();
+    let rest = KEYS.iter().find_map(|key| line.strip_prefix(key));
+    rest.is_some_and(|rest| rest.starts_with(char::is_whitespace) && !rest.trim_start().is_empty())
 }
 
 /// Reads Debian's administrative files: one value a line, in the order package, type, offset, magic, mask, interpreter,

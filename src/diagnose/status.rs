@@ -3,7 +3,7 @@
 //! `status --json` prints [`StatusReport`] as it is: fields are added, not changed, within one `version`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use binfmt_magic::{Arch, Entry};
 use serde::Serialize;
@@ -250,8 +250,8 @@ fn has_orphaned_records(host: &Host, facts: &Facts) -> bool {
 
 /// Whether temporary files exist, which the next run that changes something removes.
 fn has_stale_files(host: &Host, facts: &Facts) -> bool {
-    let has_some = |dir: &Path| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty());
-    facts.receipt.written_dirs().into_iter().any(has_some)
+    let has_some = |dir: &PathBuf| host.list_stale_temp_files(dir).is_ok_and(|names| !names.is_empty());
+    facts.receipt.written_dirs(host).is_ok_and(|dirs| dirs.iter().any(has_some))
 }
 
 fn system_status(host: &Host, facts: &Facts, config: Option<&NixConfig>, arch: &'static Arch) -> Option<SystemStatus> {

@@ -105,12 +105,12 @@ pub fn can_build(arch: &'static Arch) -> bool {
 
 /// Records the builds of registered systems. The caller holds the lock.
 pub fn record_builds(host: &Host, builds: &NixBuilds) -> Result<()> {
-    let Some(mut receipt) = Receipt::load(host)? else { return Ok(()) };
-    let before = receipt.clone();
+    let Some(before) = Receipt::load_packed(host)? else { return Ok(()) };
+    let mut receipt = Receipt::clone(&before);
     for SystemBuild { target, build } in &builds.builds {
         if let Some(system) = receipt.systems.get_mut(*target) {
             system.nix_build = Some(build.clone());
         }
     }
-    if receipt == before { Ok(()) } else { receipt.save(host) }
+    if receipt == *before { Ok(()) } else { receipt.save(host) }
 }

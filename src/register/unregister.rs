@@ -15,7 +15,7 @@ use crate::ui::Ui;
 
 /// Removes everything that this tool made for the requested systems.
 pub fn unregister(request: &UnregisterRequest, host: &Host, ui: &Ui) -> Result<Report> {
-    let facts = Facts::gather(host, &request.systems, None)?;
+    let facts = Facts::gather(host, &request.systems)?;
     let plan = plan::unregister::plan_removal(request, &facts);
     let mut report = Report::from_plan(&plan);
     let removes_receipt = facts.receipt.is_spent() && host.exists(Path::new(paths::RECEIPT));

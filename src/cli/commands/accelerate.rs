@@ -45,7 +45,7 @@ pub(super) fn run(args: &cli::AccelerateArgs, host: &Host, container: Option<&Co
     if args.off {
         let systems = requested(args, host)?;
         return change(args, host, ui, || {
-            let facts = Facts::gather(host, &systems, None)?;
+            let facts = Facts::gather(host, &systems)?;
             let plan = plan_end(&systems, &facts)?;
             Ok((facts, plan))
         });
@@ -58,7 +58,7 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
     let [arch] = named_systems(&args.systems)?.0[..] else {
         return Err(Error::Usage("name one system: its programs are proven one system at a time".into()));
     };
-    let facts = Facts::gather(host, &[arch], None)?;
+    let facts = Facts::gather(host, &[arch])?;
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage(
             "accelerate needs the table of a running kernel, and a tree below --root has no kernel".into(),
@@ -98,7 +98,7 @@ fn accelerate(args: &cli::AccelerateArgs, host: &Host, ui: &Ui) -> Result<ExitCo
         });
     }
     let code = change(args, host, ui, || {
-        let mut facts = Facts::gather(host, &[arch], None)?;
+        let mut facts = Facts::gather(host, &[arch])?;
         facts.inspect_acceleration(host, arch, &request)?;
         let plan = plan_acceleration(&request, &facts)?;
         Ok((facts, plan))

@@ -138,7 +138,7 @@ fn build_request(config: &Config, host: &Host, may_run: bool) -> Result<Register
 
 fn plan_only(request: &RegisterRequest, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
     if !request.is_wanted() {
-        let facts = Facts::gather(host, &[], None)?;
+        let facts = Facts::gather(host, &[])?;
         let plan = plan::unregister::plan_removal(&request.removal_of_others(&facts.receipt.rule_names()), &facts);
         return Ok((facts, plan));
     }

@@ -110,7 +110,7 @@ fn print_report(ui: &Ui, report: &DoctorReport) -> ExitCode {
 }
 
 fn diagnose(host: &Host) -> Result<(Snapshot, Vec<Finding>)> {
-    let facts = Facts::gather(host, &[], None)?;
+    let facts = Facts::gather(host, &[])?;
     let bar = CheckBar::start();
     let snapshot = gather::gather(host, &facts, &bar);
     drop(bar);
@@ -169,7 +169,8 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
         version_query: VersionQuery::Run,
     };
     let supply = ResolvedSource::open(ObtainContext { host, ui, network: &network }, &order, &[arch])?;
-    let mut facts = Facts::gather(host, &[arch], Some(supply))?;
+    let mut facts = Facts::gather_for_registration(host, &[arch], supply)?;
+    facts.unpack(host, arch.target)?;
     let request = rebuild_request(&facts, arch, network);
     // The recorded proof is no longer valid: the system is registered and proven again.
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {
@@ -180,7 +181,7 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
 
 /// Registers an own rule of the receipt again.
 fn register_rule_again(host: &Host, ui: &Ui, name: &str) -> Result<()> {
-    let mut facts = Facts::gather(host, &[], None)?;
+    let mut facts = Facts::gather(host, &[])?;
     let file = paths::own_rule_file(name);
     let request = RegisterRequest {
         rules: sorted::map(facts.receipt.parsed_rules().into_iter().filter(|(known, _)| known == name)),
@@ -246,7 +247,7 @@ fn rebuild_request(facts: &Facts, arch: &'static Arch, network: Network) -> Regi
 }
 
 fn restart_nix_daemon(host: &Host, ui: &Ui) -> Result<()> {
-    let facts = Facts::gather(host, &[], None)?;
+    let facts = Facts::gather(host, &[])?;
     let plan = Plan { steps: vec![Step::RestartNixDaemon], ..Plan::default() };
     let applied = Apply::new(host, ui, facts, Network::default()).unregister(&plan)?;
     print_applied(ui, &applied);

@@ -157,9 +157,9 @@ fn acquire_within(host: &Host, ui: &Ui, seconds: u64) -> Result<Lock> {
     }
     let lock = host.lock(paths::LOCK.as_ref(), timeout, &mut waiting)?;
     // A damaged receipt is reported by what reads it next.
-    let receipt = Receipt::load_shared(host).ok().flatten().unwrap_or_default();
-    for dir in receipt.written_dirs() {
-        host.remove_stale_temp_files(dir)?;
+    let receipt = Receipt::load_packed(host).ok().flatten().unwrap_or_default();
+    for dir in receipt.written_dirs(host)? {
+        host.remove_stale_temp_files(&dir)?;
     }
     Ok(lock)
 }

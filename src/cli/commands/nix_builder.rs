@@ -25,7 +25,7 @@ use crate::ui::{CheckBar, Ui};
 
 pub(super) fn run(name: Option<&str>, named: &[String], host: &Host, ui: &Ui) -> Result<ExitCode> {
     let uri = builder_uri(name)?;
-    let facts = Facts::gather(host, &[], None)?;
+    let facts = Facts::gather(host, &[])?;
     let native = native::find_native(&Arch::ALL.iter().collect::<Vec<_>>(), &facts.machine, &facts.table);
     let config = config_show::show_config(host).ok();
     let context = BuilderContext { host, ui, facts: &facts, native: &native, nix_config: config.as_ref() };

@@ -24,7 +24,7 @@ pub(super) fn prove_by_building(
     wait: u64,
     report: &mut Report,
 ) -> Result<()> {
-    let receipt = Receipt::load(host)?.unwrap_or_default();
+    let receipt = Receipt::load_packed(host)?.unwrap_or_default();
     let recorded = systems.iter().filter_map(|arch| Some((*arch, receipt.systems.get(arch.target)?)));
     let wanted = select_unproven(recorded);
     if wanted.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn test_by_building(host: &Host, ui: &Ui, systems: &[&'static Arch]) 
 /// Records the builds of registered systems. A run that was interrupted does not wait for the lock, and a run that
 /// cannot get it has its result anyway.
 fn record(host: &Host, ui: &Ui, builds: &NixBuilds, wait: u64) -> Result<()> {
-    let receipt = Receipt::load(host)?.unwrap_or_default();
+    let receipt = Receipt::load_packed(host)?.unwrap_or_default();
     let is_registered = |build: &SystemBuild| receipt.systems.contains_key(build.target);
     if !builds.interrupted.is_empty() || !builds.builds.iter().any(is_registered) {
         return Ok(());
@@ -133,7 +133,7 @@ fn add_to_report(host: &Host, builds: NixBuilds, report: &mut Report) -> Result<
     let failed: Vec<_> = builds.builds.iter().filter(|build| !build.build.is_built()).collect();
     if !failed.is_empty() {
         report.findings.extend(failed.iter().map(|failed| failed.build.to_string()));
-        let facts = Facts::gather(host, &[], None)?;
+        let facts = Facts::gather(host, &[])?;
         for (_, output) in &builds.outputs {
             let lines = explain(host, &facts, output);
             // Several systems often have one cause.

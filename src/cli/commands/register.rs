@@ -88,8 +88,14 @@ pub(super) fn plan_registration(
     host: &Host,
     supply: ResolvedSource,
 ) -> Result<(Facts, Plan)> {
-    let mut facts = Facts::gather(host, &request.systems, Some(supply))?;
+    let mut facts = Facts::gather_for_registration(host, &request.systems, supply)?;
     facts.inspect_rules(host, &request.rules, &request.tests)?;
+    let plan = plan::register::plan_registration(request, &facts)?;
+    let touched = plan::register::find_touched_accelerations(request, &facts, &plan);
+    if touched.is_empty() {
+        return Ok((facts, plan));
+    }
+    touched.iter().try_for_each(|target| facts.unpack(host, target))?;
     let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
 }
@@ -135,7 +141,7 @@ impl Reregister for FilesReregister<'_> {
             return Ok(());
         }
         table::mount_table(self.host)?;
-        let facts = Facts::gather(self.host, &[], None)?;
+        let facts = Facts::gather(self.host, &[])?;
         Apply::new(self.host, self.log, facts, Network::default()).record_remount()
     }
 

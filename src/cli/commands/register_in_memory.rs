@@ -68,7 +68,7 @@ struct InMemoryRegistrar<'a> {
 
 impl InMemoryRegistrar<'_> {
     fn plan_registration(&self, request: &RegisterRequest) -> Result<(Facts, Plan)> {
-        let facts = Facts::gather(self.host, &request.systems, None)?;
+        let facts = Facts::gather(self.host, &request.systems)?;
         let mut plan = in_memory::plan_in_memory(request, &facts, &find_working_systems(request, &facts))?;
         plan.notes.extend(self.container.filter(|_| !plan.missing.is_empty()).map(container_note));
         Ok((facts, plan))

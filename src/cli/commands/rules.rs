@@ -100,5 +100,5 @@ pub(super) fn split_names(host: &Host, names: &[String]) -> Result<(Vec<String>,
 
 /// Returns the names of all own rules, also of those that are recognised without a receipt.
 pub(super) fn registered_names(host: &Host) -> Result<BTreeSet<String>> {
-    Ok(Facts::gather(host, &[], None)?.receipt.rule_names())
+    Ok(Facts::gather(host, &[])?.receipt.rule_names())
 }

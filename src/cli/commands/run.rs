@@ -88,7 +88,7 @@ fn requested_systems(args: &cli::RunArgs, machine: &str, table: &Table) -> Resul
 fn wanted(host: &Host, table: &Table, archs: &[&'static Arch]) -> Result<Vec<SystemRequest>> {
     let is_there = |arch: &&&'static Arch| host.open_trusted(&paths::interpreter_path(arch)).is_ok();
     let installed: Vec<&str> = archs.iter().filter(is_there).map(|arch| arch.target).collect();
-    let receipt = if installed.is_empty() { None } else { Receipt::load_shared(host)? }.unwrap_or_default();
+    let receipt = if installed.is_empty() { None } else { Receipt::load_packed(host)? }.unwrap_or_default();
     let wanted = archs.iter().map(|arch| {
         let system = receipt.systems.get(arch.target).filter(|_| installed.contains(&arch.target));
         let entries =

@@ -30,7 +30,7 @@ pub(super) fn run(args: &cli::StatusArgs, host: &Host, container: Option<&Contai
     if let Some(name) = &args.check {
         return print_check(name, host, ui);
     }
-    let facts = Facts::gather(host, &[], None)?;
+    let facts = Facts::gather(host, &[])?;
     let bar = CheckBar::start();
     let status = status::gather_status(host, &facts, config_show::show_config_here(host).ok().as_ref(), &bar);
     drop(bar);

@@ -69,7 +69,7 @@ pub(super) fn refuse_in_container(container: Option<&Container>) -> Result<()> {
 }
 
 fn plan(request: &SwitchRequest, host: &Host) -> Result<(Facts, Plan)> {
-    let facts = Facts::gather(host, &request.systems, None)?;
+    let facts = Facts::gather(host, &request.systems)?;
     let plan = plan_switch(request, &facts)?;
     Ok((facts, plan))
 }

@@ -27,7 +27,7 @@ pub(super) fn run(args: &cli::TestArgs, host: &Host, ui: &Ui) -> Result<ExitCode
             return Err(Error::Usage(what.into()));
         }
     }
-    let facts = Facts::gather(host, &[], None)?;
+    let facts = Facts::gather(host, &[])?;
     if matches!(facts.table, Table::Offline) {
         return Err(Error::Usage("test needs a running kernel, and a tree below --root has no kernel".into()));
     }

@@ -26,7 +26,7 @@ pub(super) fn run(args: &cli::UnregisterArgs, host: &Host, container: Option<&Co
     }
     watch::refuse_if_watched(host, &request)?;
     if args.change.dry_run {
-        let facts = Facts::gather(host, &request.systems, None)?;
+        let facts = Facts::gather(host, &request.systems)?;
         return Ok(print_dry_run(ui, &Report::from_plan(&plan::unregister::plan_removal(&request, &facts))));
     }
     let report = acquire_lock(host, ui, args.change.wait).and_then(|_lock| unregister(&request, host, ui))?;

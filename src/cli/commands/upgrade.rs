@@ -74,10 +74,10 @@ fn change(
 fn plan(request: &UpgradeRequest, network: &Network, host: &Host, ui: &Ui) -> Result<(Facts, Plan)> {
     let mut systems = request.systems.clone();
     if request.all {
-        let registered = Receipt::load(host)?.unwrap_or_default().systems;
+        let registered = Receipt::load_packed(host)?.unwrap_or_default().systems.clone();
         systems.retain(|arch| registered.contains_key(arch.target));
     }
-    let mut facts = Facts::gather(host, &systems, None)?;
+    let mut facts = Facts::gather(host, &systems)?;
     let outdated = list_outdated(request, &facts);
     if !outdated.is_empty() {
         let pinned = Source::Download(RequestedRelease::Pinned);

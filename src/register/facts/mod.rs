@@ -18,7 +18,9 @@ pub use rules::RuleFacts;
 use crate::binfmt::native;
 use crate::binfmt::probe;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use binfmt_magic::{Arch, Entry};
 
@@ -40,9 +42,10 @@ use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::catalog::{Catalog, Package};
 use crate::qemu::obtain::{AvailableEmulators, ResolvedSource, SystemRequest};
-use crate::register::receipt::{Artifact, Receipt, Record};
+use crate::register::receipt::{Artifact, PackedAcceleration, Receipt, Record};
 use crate::sanitize::bytes_of;
 use crate::sha256::Sha256;
+use crate::sorted;
 
 pub use crate::binfmt::native::NativeSupport;
 
@@ -113,15 +116,33 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads everything that concerns `systems`. With a source, also searches for the emulators that the source may
-    /// provide.
-    pub fn gather(host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
-        let running = Self::gather_running(host)?;
+    /// Reads everything that concerns `systems`; without one, what concerns all. The accelerations of other systems stay
+    /// packed.
+    pub fn gather(host: &Host, systems: &[&'static Arch]) -> Result<Self> {
+        let mut receipt = if systems.is_empty() {
+            Receipt::load(host)?
+        } else {
+            Receipt::load_packed(host)?.map(Arc::unwrap_or_clone)
+        };
+        for arch in systems {
+            receipt.as_mut().map_or(Ok(()), |receipt| receipt.unpack(host, arch.target))?;
+        }
+        Self::from_receipt(host, receipt)?.complete(host, systems, None)
+    }
+
+    /// Reads everything that concerns a registration of `systems`, and searches for the emulators that the source may
+    /// provide. Accelerations stay packed.
+    pub fn gather_for_registration(host: &Host, systems: &[&'static Arch], supply: ResolvedSource) -> Result<Self> {
+        let receipt = Receipt::load_packed(host)?.map(Arc::unwrap_or_clone);
+        Self::from_receipt(host, receipt)?.complete(host, systems, Some(supply))
+    }
+
+    fn complete(self, host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
         let mut facts = Self {
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host)?,
             nix: nix::detect_nix(host)?,
-            ..running
+            ..self
         };
         facts.native_systems = native::find_native(systems, &facts.machine, &facts.table);
         // Only a registration writes a hook.
@@ -144,9 +165,13 @@ impl Facts {
     /// Reads what shows whether programs run now. Nothing is read about the next boot and about Nix, and a plan cannot be
     /// made from these facts.
     pub fn gather_running(host: &Host) -> Result<Self> {
+        Self::from_receipt(host, Receipt::load(host)?)
+    }
+
+    fn from_receipt(host: &Host, receipt: Option<Receipt>) -> Result<Self> {
         let (machine, kernel) = kernel_release();
         let table = table::read_table(host)?;
-        let mut receipt = match Receipt::load(host)? {
+        let mut receipt = match receipt {
             Some(receipt) => receipt,
             // Entries of the machine name the machine's files, which are not the files of this container.
             None if container::is_app_container(host) => Receipt::default(),
@@ -188,6 +213,28 @@ impl Facts {
         })
     }
 
+    /// Reads what accelerates a system, if that was not done yet.
+    pub fn unpack(&mut self, host: &Host, target: &str) -> Result<()> {
+        let count = self.receipt.records.len();
+        self.receipt.unpack(host, target)?;
+        let mut part = Receipt { records: self.receipt.records.split_off(count), ..Receipt::default() };
+        let (states, replaced) = receipt_state::reconcile(host, &mut part, &self.table)?;
+        self.receipt.records.extend(part.records);
+        self.record_states.extend(states);
+        self.replaced_records.extend(replaced);
+        Ok(())
+    }
+
+    /// Whether the kernel has every entry of a packed acceleration, above the entry of the system.
+    pub fn has_entries_of(&self, arch: &Arch, packed: &PackedAcceleration) -> bool {
+        let interpreter = self.real_path(&paths::accelerator_path(arch));
+        let Some(own) = self.our_entry(arch) else { return false };
+        let above = self.table.entries().iter().take_while(|entry| entry.rule.name != own.rule.name);
+        let is_current = |entry: &&Entry| entry.enabled && entry.rule.interpreter == interpreter.as_os_str().as_bytes();
+        let names = sorted::set(above.filter(is_current).map(entry_name));
+        packed.entries.is_subset(&names)
+    }
+
     /// Returns the records with their current states, oldest first.
     pub fn records(&self) -> impl Iterator<Item = (&Record, &RecordState)> {
         self.receipt.records.iter().zip(&self.record_states)
@@ -224,7 +271,8 @@ impl Facts {
             Artifact::Entry { name, .. } if *now == RecordState::Unchanged => Some(name.clone()),
             _ => None,
         });
-        recorded.chain(in_memory)
+        let packed = self.receipt.packed.values().flat_map(|packed| packed.entries.iter().cloned());
+        recorded.chain(in_memory).chain(packed)
     }
 
     /// Whether the kernel runs the system's programs by the entry of this tool, with another file than the one at the

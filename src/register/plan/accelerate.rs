@@ -183,7 +183,7 @@ pub(super) fn is_accelerating(facts: &Facts, record: &Record, systems: &[&'stati
             .any(|arch| path.starts_with(paths::native_dir(arch)) || *path == paths::accelerator_path(arch)),
         Artifact::Dir { path } if path == Path::new(paths::NATIVE_DIR) => {
             let is_one = |target: &String| systems.iter().any(|arch| arch.target == target);
-            facts.receipt.accelerations.keys().all(is_one)
+            facts.receipt.accelerations.keys().chain(facts.receipt.packed.keys()).all(is_one)
         }
         Artifact::Dir { path } => systems.iter().any(|arch| path.starts_with(paths::native_dir(arch))),
         _ => false,

@@ -2,6 +2,7 @@
 //! includes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use binfmt_magic::Arch;
 
@@ -11,7 +12,6 @@ use crate::error::Result;
 use crate::nix::ConfState;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths::NIX_OWN_CONF;
-use crate::register::acceleration::Acceleration;
 use crate::register::emulated::EmulatedSystem;
 use crate::register::facts::Facts;
 use crate::register::own_rule;
@@ -115,14 +115,13 @@ pub(super) fn guests_afterwards(
     systems: &BTreeMap<String, System>,
     groups: &StepGroups,
 ) -> Vec<NixGuest<'static>> {
-    let mut accelerations = facts.receipt.accelerations.clone();
+    let mut native = facts.receipt.native_paths();
     for planned in &groups.accelerations {
-        match planned.acceleration.clone() {
-            Some(new) => accelerations.insert(planned.arch.target.to_owned(), new),
-            None => accelerations.remove(planned.arch.target),
-        };
+        let (arch, acceleration) = (planned.arch, &planned.acceleration);
+        native.remove(arch.target);
+        native.extend(acceleration.iter().map(|new| (arch.target.to_owned(), new.sandbox_paths(arch))));
     }
-    list_guests(systems, &rules_afterwards(facts, groups), &accelerations)
+    list_guests(systems, &rules_afterwards(facts, groups), &native)
 }
 
 /// Returns the records of all own rules as they will be.
@@ -173,16 +172,17 @@ fn manual_nix_lines(facts: &Facts, guests: &[NixGuest], why: &str) -> Vec<String
     [reason].into_iter().chain(lines).collect()
 }
 
-/// Lists the guests among these systems and rules that Nix is configured for.
+/// Lists the guests among these systems and rules that Nix is configured for. `native` has the paths of native programs, by
+/// QEMU target.
 pub(super) fn list_guests(
     systems: &BTreeMap<String, System>,
     rules: &BTreeMap<String, OwnRule>,
-    accelerations: &BTreeMap<String, Acceleration>,
+    native: &BTreeMap<String, BTreeSet<PathBuf>>,
 ) -> Vec<NixGuest<'static>> {
     let configured = systems.iter().filter(|(_, system)| system.is_in_nix_conf());
     let guest = |(target, system): (&String, &System)| {
         let arch = Arch::by_target(target)?;
-        let native = accelerations.get(target).map(|acceleration| acceleration.sandbox_paths(arch)).unwrap_or_default();
+        let native = native.get(target).cloned().unwrap_or_default();
         Some(NixGuest { systems: arch.nix_systems, interpreter: system.interpreter.clone(), native })
     };
     configured.filter_map(guest).chain(list_other_guests(rules, |own| own.nix)).collect()

@@ -25,7 +25,7 @@ use crate::register::plan::nix;
 use crate::register::plan::rules;
 use crate::register::plan::step_groups::StepGroups;
 use crate::register::plan::unregister;
-use crate::register::receipt::System;
+use crate::register::receipt::{PackedAcceleration, System};
 use crate::register::request::{OtherSystems, RegisterRequest};
 use crate::register::subject::Subject;
 use crate::sanitize::{AsText as _, shell_quote};
@@ -72,6 +72,25 @@ pub fn plan_registration(request: &RegisterRequest, facts: &Facts) -> Result<Pla
     nix::add_nix_steps(request, facts, &mut groups)?;
     add_notes(request, facts, &mut groups);
     Ok(groups.into_plan(facts))
+}
+
+/// Returns the targets of the packed accelerations that a plan has to know: the entries of their systems change, or theirs
+/// are not complete.
+pub fn find_touched_accelerations(request: &RegisterRequest, facts: &Facts, plan: &Plan) -> Vec<String> {
+    let is_touched = |arch: &'static Arch, packed: &PackedAcceleration| {
+        let is_changed = plan.steps.iter().any(|step| match step {
+            Step::InstallEmulator(other) | Step::SwapEmulators(other) => other.target == arch.target,
+            Step::AddEntry { subject, .. } => subject.arch().is_some_and(|other| other.target == arch.target),
+            _ => false,
+        });
+        is_changed || !facts.has_entries_of(arch, packed)
+    };
+    let is_requested = |arch: &'static Arch| request.systems.iter().any(|other| other.target == arch.target);
+    let packed = facts.receipt.packed.iter().filter_map(|(target, packed)| Some((Arch::by_target(target)?, packed)));
+    let touched = packed.filter(|(arch, packed)| {
+        request.others == OtherSystems::Remove || (is_requested(arch) && is_touched(arch, packed))
+    });
+    touched.map(|(arch, _)| arch.target.to_owned()).collect()
 }
 
 fn is_conflict(error: &Error) -> bool {

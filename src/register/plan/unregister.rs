@@ -14,7 +14,7 @@ use crate::binfmt::table::entry_name;
 use crate::nix::conf::{self, NixGuest};
 use crate::paths;
 use crate::paths::NIX_OWN_CONF;
-use crate::register::acceleration::{self, Acceleration};
+use crate::register::acceleration;
 use crate::register::facts::{Facts, RecordState};
 use crate::register::plan::nix::{guests_afterwards, list_guests};
 use crate::register::plan::step_groups::StepGroups;
@@ -41,9 +41,8 @@ pub fn plan_removal(request: &UnregisterRequest, facts: &Facts) -> Plan {
     let is_kept = |target: &String| !requested.iter().any(|arch| arch.target == target);
     let remaining = sorted::map(facts.receipt.systems.clone().into_iter().filter(|(target, _)| is_kept(target)));
     let kept_rules = sorted::map(facts.receipt.rules.clone().into_iter().filter(|(name, _)| !rules.contains(name)));
-    let is_kept = |(target, _): &(String, Acceleration)| is_kept(target);
-    let accelerations = sorted::map(facts.receipt.accelerations.clone().into_iter().filter(is_kept));
-    plan_nix_removal(facts, &list_guests(&remaining, &kept_rules, &accelerations), &mut plan);
+    let native = sorted::map(facts.receipt.native_paths().into_iter().filter(|(target, _)| is_kept(target)));
+    plan_nix_removal(facts, &list_guests(&remaining, &kept_rules, &native), &mut plan);
     plan.steps.extend(in_memory_removal(request, facts));
     for entry in request.systems.iter().filter(|_| !request.by_watcher).filter_map(|arch| facts.watched_entry(arch)) {
         let entry = entry_name(entry);

@@ -6,9 +6,11 @@
 //! [`apply`](super::apply).
 
 pub mod nix_build;
+pub mod stored;
 pub mod validate;
 
 pub use nix_build::{NixBuild, NixBuildResult};
+pub use stored::{PackedAcceleration, StoredReceipt};
 pub use validate::InvalidReceipt;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,24 +35,19 @@ use crate::sorted;
 const VERSION: u32 = 1;
 
 /// Everything that this tool made on the machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Receipt {
-    /// Version of this format: 1.
-    version: u32,
     /// Registered systems, by QEMU target.
     pub systems: BTreeMap<String, System>,
-    /// Own rules of the user, by the name of their entry.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    /// Own rules of the user, and those of accelerated programs, by the name of their entry.
     pub rules: BTreeMap<String, OwnRule>,
     /// Guest programs that native programs replace (`accelerate`), by QEMU target.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub accelerations: BTreeMap<String, Acceleration>,
+    /// Accelerations that were not read yet. Their rules and records are not among those of the receipt.
+    pub packed: BTreeMap<String, PackedAcceleration>,
     /// Records of the artifacts, oldest first.
     pub records: Vec<Record>,
     /// Nix-daemon that could not be restarted after its settings were changed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outdated_daemon: Option<OutdatedDaemon>,
 }
 
@@ -335,52 +332,32 @@ impl System {
     }
 }
 
-impl Default for Receipt {
-    fn default() -> Self {
-        Self {
-            version: VERSION,
-            systems: BTreeMap::new(),
-            rules: BTreeMap::new(),
-            accelerations: BTreeMap::new(),
-            records: Vec::new(),
-            outdated_daemon: None,
-        }
-    }
-}
-
 impl Receipt {
     /// Reads the machine's receipt, if it exists.
     ///
     /// # Errors
     /// The file can be written by other users, cannot be read, or is not a valid receipt.
     pub fn load(host: &Host) -> Result<Option<Self>> {
-        Ok(Self::load_shared(host)?.map(Arc::unwrap_or_clone))
+        let Some(mut receipt) = Self::load_packed(host)?.map(Arc::unwrap_or_clone) else { return Ok(None) };
+        receipt.unpack_all().map_err(|why| describe_invalid(host, &why))?;
+        Ok(Some(receipt))
     }
 
-    /// Reads the machine's receipt as [`Self::load`] does, for a caller that does not change it.
-    pub fn load_shared(host: &Host) -> Result<Option<Arc<Self>>> {
+    /// Reads the machine's receipt as [`Self::load`] does, but without what accelerates systems: see [`Self::packed`].
+    pub fn load_packed(host: &Host) -> Result<Option<Arc<Self>>> {
         // The receipt names what root will remove, so a file that other users could write is rejected.
-        match host.read_trusted(Path::new(RECEIPT))? {
-            None => Ok(None),
-            Some(bytes) => {
-                let receipt_error = |why: InvalidReceipt| Error::Receipt {
-                    path: host.real_path(Path::new(RECEIPT)),
-                    why: why.to_string(),
-                };
-                Self::parse_once(bytes).map(Some).map_err(receipt_error)
-            }
-        }
+        let Some(bytes) = host.read_trusted(Path::new(RECEIPT))? else { return Ok(None) };
+        Self::parse_once(bytes).map(Some).map_err(|why| describe_invalid(host, &why))
     }
 
-    /// Parses a receipt. A command reads it several times, and the same bytes are not parsed again: with 45 accelerated
-    /// programs, a receipt has 160 KB.
+    /// Parses a receipt. A command reads it several times, and the same bytes are not parsed again.
     fn parse_once(bytes: Vec<u8>) -> std::result::Result<Arc<Self>, InvalidReceipt> {
         static PARSED: Mutex<Option<(Vec<u8>, Arc<Receipt>)>> = Mutex::new(None);
         let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, receipt)) = parsed.as_ref().filter(|(known, _)| *known == bytes) {
             return Ok(Arc::clone(receipt));
         }
-        let receipt = Arc::new(Self::parse(&bytes)?);
+        let receipt = Arc::new(Self::parse_packed(&bytes)?);
         *parsed = Some((bytes, Arc::clone(&receipt)));
         Ok(receipt)
     }
@@ -388,6 +365,12 @@ impl Receipt {
     /// Parses a receipt. A receipt that names an object that this tool never makes is rejected, because its undo would
     /// remove another tool's object.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
+        let mut receipt = Self::parse_packed(bytes)?;
+        receipt.unpack_all()?;
+        Ok(receipt)
+    }
+
+    fn parse_packed(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
         #[derive(Deserialize)]
         struct ReceiptHeader {
             version: u32,
@@ -397,12 +380,50 @@ impl Receipt {
             Ok(ReceiptHeader { version }) if version != VERSION => InvalidReceipt::Version(version),
             _ => InvalidReceipt::Json(e.to_string()),
         };
-        let receipt: Self = serde_json::from_slice(bytes).map_err(invalid)?;
-        if receipt.version != VERSION {
-            return Err(InvalidReceipt::Version(receipt.version));
+        let StoredReceipt { version, systems, rules, accelerations, records, outdated_daemon } =
+            serde_json::from_slice(bytes).map_err(invalid)?;
+        if version != VERSION {
+            return Err(InvalidReceipt::Version(version));
         }
+        let packed = accelerations;
+        let receipt = Self { systems, rules, accelerations: BTreeMap::new(), packed, records, outdated_daemon };
         validate::validate_receipt(&receipt)?;
         Ok(receipt)
+    }
+
+    fn unpack_all(&mut self) -> std::result::Result<(), InvalidReceipt> {
+        let targets: Vec<String> = self.packed.keys().cloned().collect();
+        targets.iter().try_for_each(|target| self.try_unpack(target))?;
+        // In the order in which they are written.
+        let mut records = std::mem::take(&mut self.records);
+        sorted::sort_by_key(&mut records, |record| self.accelerated_system_of(record).map(|arch| arch.target));
+        self.records = records;
+        Ok(())
+    }
+
+    /// Reads the acceleration of a system, and appends its rules and records to those of the receipt.
+    ///
+    /// # Errors
+    /// It is not valid.
+    pub fn unpack(&mut self, host: &Host, target: &str) -> Result<()> {
+        self.try_unpack(target).map_err(|why| describe_invalid(host, &why))
+    }
+
+    fn try_unpack(&mut self, target: &str) -> std::result::Result<(), InvalidReceipt> {
+        let Some(packed) = self.packed.remove(target) else { return Ok(()) };
+        let details = packed.unpack().map_err(|e| InvalidReceipt::Json(e.to_string()))?;
+        let part = Self {
+            rules: details.rules,
+            accelerations: BTreeMap::from([(target.to_owned(), details.acceleration)]),
+            records: details.records,
+            ..Self::default()
+        };
+        validate::validate_receipt(&part)?;
+        validate::validate_part(&part)?;
+        self.rules.extend(part.rules);
+        self.accelerations.extend(part.accelerations);
+        self.records.extend(part.records);
+        Ok(())
     }
 
     /// Writes the receipt, with fsync.
@@ -465,15 +486,31 @@ impl Receipt {
 
     /// Whether programs of a system are accelerated, or were while a run was interrupted.
     pub fn is_accelerated(&self, arch: &Arch) -> bool {
-        self.accelerations.contains_key(arch.target) || !self.accelerated_rules(arch.target).is_empty()
+        self.accelerations.contains_key(arch.target)
+            || self.packed.contains_key(arch.target)
+            || !self.accelerated_rules(arch.target).is_empty()
     }
 
     /// Returns every directory in which a killed run may have left temporary files: also those that were made.
-    pub fn written_dirs(&self) -> Vec<&Path> {
-        let made = self.records.iter().filter(|record| matches!(record.made, Artifact::Dir { .. }));
-        let mut dirs: Vec<&Path> = paths::written_dirs().collect();
-        dirs.extend(made.filter_map(|record| record.made.path()));
-        dirs
+    pub fn written_dirs(&self, host: &Host) -> Result<Vec<PathBuf>> {
+        let made = self.records.iter().filter_map(|record| record.made.clone().into_dir());
+        let mut dirs: Vec<PathBuf> = paths::written_dirs().map(Path::to_owned).chain(made).collect();
+        for arch in self.packed.keys().filter_map(|target| Arch::by_target(target)) {
+            let dir = paths::native_dir(arch);
+            let files = host.list_dir(&dir)?.into_iter().map(|name| dir.join(name));
+            dirs.extend(files.filter(|path| host.lstat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir()))));
+            dirs.push(dir);
+        }
+        Ok(dirs)
+    }
+
+    /// Paths of native programs that Nix's sandbox needs, by QEMU target.
+    pub fn native_paths(&self) -> BTreeMap<String, BTreeSet<PathBuf>> {
+        let packed = self.packed.iter().map(|(target, packed)| (target.clone(), packed.sandbox_paths.clone()));
+        let whole = self.accelerations.iter().filter_map(|(target, acceleration)| {
+            Some((target.clone(), acceleration.sandbox_paths(Arch::by_target(target)?)))
+        });
+        sorted::map(packed.chain(whole))
     }
 
     /// Whether the receipt has no system and no record.
@@ -487,4 +524,8 @@ impl Receipt {
             && self.rules.is_empty()
             && self.records.iter().all(|record| matches!(record.made, Artifact::Dir { .. }))
     }
+}
+
+fn describe_invalid(host: &Host, why: &InvalidReceipt) -> Error {
+    Error::Receipt { path: host.real_path(Path::new(RECEIPT)), why: why.to_string() }
 }

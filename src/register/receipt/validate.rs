@@ -48,12 +48,31 @@ pub enum InvalidReceipt {
     Path(PathBuf),
 }
 
+/// Checks that rules and records of a part are for its accelerated system: those of another one are elsewhere.
+pub(super) fn validate_part(part: &Receipt) -> Result<(), InvalidReceipt> {
+    let is_of_part = |name: &str| {
+        acceleration::system_of_rule(name).is_some_and(|arch| part.accelerations.contains_key(arch.target))
+    };
+    part.rules.keys().try_for_each(|name| ensure(is_of_part(name), || InvalidReceipt::Entry(name.clone())))?;
+    let other = part.records.iter().find(|record| part.accelerated_system_of(record).is_none());
+    other.map_or(Ok(()), |record| Err(invalid_path(record.made.path().unwrap_or(Path::new("an entry")))))
+}
+
 /// Checks every system and every record.
 pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> {
     receipt.systems.iter().try_for_each(|(target, system)| validate_system(target, system))?;
     for (name, rule) in &receipt.rules {
         let is_own = own_rule::check_name(name).is_ok() && rule.rule().is_some_and(|rule| has_name(&rule, name));
         ensure(is_own, || InvalidReceipt::Entry(name.clone()))?;
+    }
+    for (target, packed) in &receipt.packed {
+        let arch = find_target(target)?;
+        let is_of_system =
+            |name: &String| acceleration::system_of_rule(name).is_some_and(|of| of.target == arch.target);
+        packed
+            .entries
+            .iter()
+            .try_for_each(|name| ensure(is_of_system(name), || InvalidReceipt::Entry(name.clone())))?;
     }
     for (target, acceleration) in &receipt.accelerations {
         find_target(target)?;

@@ -76,6 +76,7 @@ impl Schema<'_> {
                 "required" => has_fields(value, list(wanted)?, at)?,
                 "properties" => known.extend(self.fields(value, wanted, at)?),
                 "items" => self.items(value, wanted, at)?,
+                "uniqueItems" => has_unique_items(value, at)?,
                 "prefixItems" => self.tuple(value, list(wanted)?, at)?,
                 "anyOf" | "oneOf" => known.extend(self.variant(value, list(wanted)?, keyword == "oneOf", at)?),
                 "allOf" => {
@@ -156,6 +157,12 @@ fn exact(value: &Value, known: &BTreeSet<String>, at: &str) -> Result<(), String
 fn has_fields(value: &Value, wanted: &[Value], at: &str) -> Result<(), String> {
     let missing: Vec<_> = wanted.iter().filter(|name| value.get(name.as_str().unwrap_or_default()).is_none()).collect();
     if missing.is_empty() { Ok(()) } else { Err(format!("{at}: {missing:?} is missing")) }
+}
+
+fn has_unique_items(value: &Value, at: &str) -> Result<(), String> {
+    let items = list(value)?;
+    let is_double = |(number, item): (usize, &Value)| items.iter().take(number).any(|other| other == item);
+    if items.iter().enumerate().any(is_double) { Err(format!("{at}: an item is there twice")) } else { Ok(()) }
 }
 
 fn has_type(value: &Value, wanted: &Value, at: &str) -> Result<(), String> {
