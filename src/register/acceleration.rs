@@ -4,7 +4,8 @@
 //! after the entry of the system, because the kernel uses the newest entry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 
 use binfmt_magic::{Arch, EntryName, Flags, Pattern, Recognition, Rule};
 use serde::{Deserialize, Serialize};
@@ -184,7 +185,6 @@ pub fn system_of_rule(name: &str) -> Option<&'static Arch> {
 
 /// Builds the rule of a guest program: it compares the first bytes of the file.
 pub fn build_rule(arch: &Arch, name: &str, head: &[u8]) -> Result<Rule> {
-    use std::os::unix::ffi::OsStrExt as _;
     Ok(Rule {
         name: EntryName::new(name)?,
         recognition: Recognition::Magic(Pattern::new(0, head, None)?),
@@ -195,7 +195,7 @@ pub fn build_rule(arch: &Arch, name: &str, head: &[u8]) -> Result<Rule> {
 
 /// Whether this is a path of a copy that `accelerate` makes, or of a directory above one.
 pub fn is_native_path(path: &Path) -> bool {
-    let is_plain = |part: std::path::Component| matches!(part, std::path::Component::Normal(_));
+    let is_plain = |part: Component| matches!(part, Component::Normal(name) if !name.as_bytes().contains(&0));
     let rest = path.strip_prefix(paths::NATIVE_DIR).ok();
     rest.is_some_and(|rest| rest.components().all(is_plain))
 }

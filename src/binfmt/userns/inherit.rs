@@ -22,3 +22,28 @@ pub fn inheritable_rules<'t>(outer: &'t Table, own_rules: &[Rule]) -> Vec<&'t Ru
 fn takes_all_of(own: &Rule, rule: &Rule) -> bool {
     own.pattern().zip(rule.pattern()).is_some_and(|(own, pattern)| own.includes(pattern))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use binfmt_magic::Entry;
+
+    use super::*;
+
+    #[test]
+    fn rules_without_programs_are_not_inherited() {
+        let rule = |line: &str| Rule::parse(line.as_bytes()).unwrap();
+        let entry = |line: &str| Entry { enabled: !line.ends_with("off:"), rule: rule(line) };
+        // Newest first.
+        let lines =
+            [":longer:M::ABCD::/i:", ":other:M::AC::/i:", ":by-name:E::AB::/i:", ":same:M::AB::/j:", ":x:M::Z::/off:"];
+        let outer = Table::Mounted { entries: lines.map(entry).to_vec(), unsupported: Vec::new(), enabled: true };
+        let names = |own: &[Rule]| -> Vec<String> {
+            inheritable_rules(&outer, own).iter().map(|rule| rule.name.to_string()).collect()
+        };
+        assert_eq!(names(&[]), ["same", "by-name", "other", "longer"]);
+        assert_eq!(names(&[rule(":own:M::AB::/own:")]), ["by-name", "other"]);
+        assert_eq!(names(&[rule(":same:E::none::/own:")]), ["by-name", "other", "longer"]);
+    }
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use binfmt_magic::{Arch, Rule};
 
 use super::{Artifact, Receipt, Record, System, VERSION};
+use crate::accelerate::bundle::{self, BundleFile};
 use crate::binfmt::boot_hook;
 use crate::binfmt::init_system::WSL_CONF;
 use crate::paths;
@@ -67,20 +68,20 @@ pub(super) fn validate_receipt(receipt: &Receipt) -> Result<(), InvalidReceipt> 
     }
     for (target, packed) in &receipt.packed {
         let arch = find_target(target)?;
-        let is_of_system =
-            |name: &String| acceleration::system_of_rule(name).is_some_and(|of| of.target == arch.target);
-        packed
-            .entries
-            .iter()
-            .try_for_each(|name| ensure(is_of_system(name), || InvalidReceipt::Entry(name.clone())))?;
+        for name in &packed.entries {
+            let is_of_system = acceleration::system_of_rule(name).is_some_and(|of| of.target == arch.target);
+            ensure(is_of_system, || InvalidReceipt::Entry(name.clone()))?;
+        }
+        for path in &packed.sandbox_paths {
+            let is_native = *path == paths::native_dir(arch) || bundle::store_path(path).as_ref() == Some(path);
+            ensure(is_native, || invalid_path(path))?;
+        }
     }
     for (target, acceleration) in &receipt.accelerations {
         find_target(target)?;
-        acceleration
-            .files
-            .iter()
-            .map(|file| &file.target)
-            .try_for_each(|path| ensure(acceleration::is_native_path(path), || invalid_path(path)))?;
+        for BundleFile { target: path, .. } in &acceleration.files {
+            ensure(acceleration::is_native_path(path), || invalid_path(path))?;
+        }
     }
     receipt.records.iter().try_for_each(validate_record)
 }
@@ -118,7 +119,10 @@ fn validate_record(record: &Record) -> Result<(), InvalidReceipt> {
             ensure(arch.is_some_and(is_own), || invalid_path(path))
         }
         Artifact::Program { path, .. } => {
-            let is_of_system = |arch| *path == paths::accelerator_path(arch) || acceleration::is_native_path(path);
+            let is_of_system = |arch| {
+                *path == paths::accelerator_path(arch)
+                    || (acceleration::is_native_path(path) && path.starts_with(paths::native_dir(arch)))
+            };
             ensure(path == Path::new(paths::PROGRAM) || arch.is_some_and(is_of_system), || invalid_path(path))
         }
         Artifact::Link { path, target } => ensure(boot_hook::is_hook_link(path, target), || invalid_path(path)),

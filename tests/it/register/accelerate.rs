@@ -205,6 +205,14 @@ fn what_prevents_native_programs_is_reported_and_repaired() {
     assert_emulated(&tree, &guest);
     drop(paste(&finding(&tree)).exits(0));
     assert_native(&tree, &guest);
+    // Another version of this tool has another launcher.
+    change_receipt(&tree, |receipt| {
+        receipt["accelerations"]["aarch64"]["details"]["acceleration"]["launcher"] = json!("0".repeat(64));
+    });
+    tree.run(&["doctor"]).exits(3).prints("version of binfmt-nix: builds are as slow");
+    drop(paste(&finding(&tree)).exits(0));
+    assert_native(&tree, &guest);
+    tree.run(&["doctor"]).omits("not-accelerated");
     // Without the guest program there is nothing to accelerate.
     fs::remove_file(&path).unwrap();
     let repair = finding(&tree);
@@ -353,6 +361,44 @@ fn the_programs_of_another_system_stay_accelerated() {
     tree.run(&["accelerate", "--off", "arm"]).exits(0);
     assert!(tree.snapshot().is_like(&one));
     assert_native(&tree, &guest);
+}
+
+fn receipt(tree: &Tree) -> serde_json::Value {
+    serde_json::from_str(&tree.text("var/lib/binfmt-nix/receipt.json")).unwrap()
+}
+
+fn change_receipt(tree: &Tree, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut changed = receipt(tree);
+    change(&mut changed);
+    fs::write(tree.path("var/lib/binfmt-nix/receipt.json"), changed.to_string()).unwrap();
+}
+
+/// Only a command that needs it reads what accelerates a system.
+#[sandboxed]
+fn commands_for_another_system_pass_on_what_accelerates_a_system() {
+    let (tree, guest) = accelerated();
+    let before = receipt(&tree)["accelerations"].clone();
+    let entry = before["aarch64"]["entries"][0].as_str().unwrap().to_owned();
+    for command in ["register", "disable", "enable", "unregister"] {
+        let arm = qemu("arm");
+        let qemu = if command == "register" { &["--qemu", arm.to_str().unwrap()][..] } else { &[] };
+        tree.run(&[&[command, "arm"], qemu].concat()).exits(0);
+        assert_eq!(receipt(&tree)["accelerations"], before, "{command}");
+    }
+    tree.register("aarch64").exits(0).prints("already registered");
+    // A lost entry is registered again.
+    tree.write_kernel(&entry, "-1");
+    tree.register("aarch64").exits(0).says(&format!("register {entry}"));
+    assert_native(&tree, &guest);
+    change_receipt(&tree, |receipt| receipt["accelerations"]["aarch64"]["details"] = json!({"more": 1}));
+    let damaged = receipt(&tree)["accelerations"].clone();
+    tree.register("arm").exits(0);
+    assert_eq!(receipt(&tree)["accelerations"], damaged);
+    let whole = tree.snapshot();
+    for command in [&["accelerate", "--off"][..], &["unregister", "aarch64"], &["status"], &["unregister", "all"]] {
+        tree.run(command).exits(1).says("receipt.json").says("more");
+    }
+    whole.is_unchanged_in(&tree);
 }
 
 /// Two guest programs may have one native program, and the copies of programs that are not accelerated any more are removed.

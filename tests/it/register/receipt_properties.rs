@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use binfmt_magic::Arch;
 use binfmt_nix::paths;
+use binfmt_nix::register::acceleration::is_native_path;
 use binfmt_nix::register::receipt::{Artifact, Receipt};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,8 +16,11 @@ use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
 
 /// Receipts that `register` wrote on real machines.
-const REAL: [&str; 2] =
-    [include_str!("../../fuzz/corpus/receipt/two-systems"), include_str!("../../fuzz/corpus/receipt/adopted")];
+const REAL: [&str; 3] = [
+    include_str!("../../fuzz/corpus/receipt/two-systems"),
+    include_str!("../../fuzz/corpus/receipt/adopted"),
+    include_str!("../../fuzz/corpus/receipt/accelerated"),
+];
 
 static VALUES: LazyLock<Vec<Value>> =
     LazyLock::new(|| REAL.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
@@ -27,7 +31,11 @@ fn parse_receipt(value: &Value) -> Option<Receipt> {
 
 /// Every file and directory that this tool can create.
 static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
-    let of_arch = |arch| [paths::interpreter_path(arch), paths::old_interpreter_path(arch), paths::boot_rule(arch)];
+    let of_arch = |arch| {
+        let programs =
+            [paths::interpreter_path(arch), paths::old_interpreter_path(arch), paths::accelerator_path(arch)];
+        programs.into_iter().chain([paths::boot_rule(arch)])
+    };
     let files = Arch::ALL.iter().flat_map(of_arch);
     let shared = paths::NIX_CONFS.iter().chain([&paths::NIX_OWN_CONF]).map(PathBuf::from);
     files.chain(shared).chain(paths::managed_dirs().map(Path::to_owned)).collect()
@@ -36,11 +44,16 @@ static OURS: LazyLock<BTreeSet<PathBuf>> = LazyLock::new(|| {
 fn assert_only_own_artifacts(receipt: &Receipt) {
     for record in &receipt.records {
         match &record.made {
+            Artifact::Entry { name, .. } if record.rule.is_some() => assert_eq!(record.rule.as_ref(), Some(name)),
+            made if record.rule.is_some() => {
+                let file = paths::own_rule_file(record.rule.as_ref().unwrap());
+                assert_eq!(made.path(), Some(file.as_path()));
+            }
             Artifact::Entry { name, .. } => {
                 let arch = Arch::by_target(record.target.as_deref().unwrap()).unwrap();
                 assert!(paths::entry_names(arch).contains(name), "{name}");
             }
-            made => assert!(made.path().is_none_or(|path| OURS.contains(path)), "{made:?}"),
+            made => assert!(made.path().is_none_or(|path| OURS.contains(path) || is_native_path(path)), "{made:?}"),
         }
     }
     let json = serde_json::to_vec(receipt).unwrap();
@@ -56,9 +69,12 @@ fn real_receipts_are_accepted() {
 fn paths_of_other_files_are_rejected() {
     let mut tried = 0;
     for whole in VALUES.iter() {
-        for place in places(whole).into_iter().filter(|place| place.starts_with("/records") && place.ends_with("/path"))
-        {
+        let is_recorded = |place: &String| place.contains("/records/") && place.ends_with("/path");
+        for place in places(whole).into_iter().filter(is_recorded) {
             let real = whole.pointer(&place).unwrap().as_str().unwrap();
+            // All files of this directory are this tool's.
+            let longer =
+                if is_native_path(Path::new(real)) { "/usr/local/libexec/x".to_owned() } else { format!("{real}x") };
             for path in [
                 "/etc/passwd".to_owned(),
                 "/".to_owned(),
@@ -66,7 +82,7 @@ fn paths_of_other_files_are_rejected() {
                 "relative".to_owned(),
                 format!("{real}/../../passwd"),
                 format!("{real}\0"),
-                format!("{real}x"),
+                longer.clone(),
                 real.trim_start_matches('/').to_owned(),
                 "/usr/local/libexec/binfmt-nix/../../bin/sh".to_owned(),
                 "/home".to_owned(),
