@@ -10,7 +10,7 @@ use super::dir_fd::Dir;
 use super::{Host, failpoint, regular_file};
 use crate::error::{Error, Result};
 
-/// Largest text that is read: that of an entry is far shorter than a page, and the kernel makes no page longer.
+/// Largest text that is read. The text of an entry shows a line, which has less than 2 KB.
 const MAX_TEXT: usize = 1 << 14;
 
 /// Names in a directory, each with its text if the text was requested.

@@ -183,12 +183,17 @@ fn prove_pairs(
     subjects: Vec<ProofSubject>,
     ui: &Ui,
 ) -> Result<(AccelerateRequest, Vec<String>)> {
+    let tree = args.tree.as_ref().map(|_| places.tree.real_path(Path::new("/")));
+    // A file may be several tools, and other trees have other include directories.
     let proof_of = |subject: &ProofSubject| {
         let mut tools = known.into_iter().flat_map(|known| known.tools.values());
-        let digests = (subject.guest.identity.sha256, subject.native.identity.sha256);
-        let is_proven =
-            |tool: &&AcceleratedTool| tool.proof.is_current() && (tool.guest.sha256, tool.native.sha256) == digests;
-        tools.find(is_proven).map(|tool| tool.proof.clone())
+        let is_same = |tool: &AcceleratedTool| {
+            (tool.tool.as_str(), &tool.root) == (subject.pair.tool.name, &tree)
+                && tool.guest.path == subject.guest.identity.path
+                && tool.guest.sha256 == subject.guest.identity.sha256
+                && tool.native.sha256 == subject.native.identity.sha256
+        };
+        tools.find(|tool| tool.proof.is_current() && is_same(tool)).map(|tool| tool.proof.clone())
     };
     let (proven, new): (Vec<_>, Vec<_>) =
         subjects.into_iter().map(|subject| (proof_of(&subject), subject)).partition(|(proof, _)| proof.is_some());
@@ -229,8 +234,7 @@ fn prove_pairs(
         let guest = &subject.guest;
         let name = acceleration::entry_name(arch, subject.pair.tool.name, guest.identity.sha256);
         let rule = acceleration::build_rule(arch, &name, guest.head())?;
-        let tree = args.tree.as_ref().map(|_| places.tree.real_path(Path::new("/")));
-        let mut tool = AcceleratedTool::new(subject, proof, tree);
+        let mut tool = AcceleratedTool::new(subject, proof, tree.clone());
         if let (Some(every), Some(program)) = (args.audit, &auditor) {
             tool.audit = Some(ToolAudit { every, start: program.start.clone() });
             request.files.extend(program.files.iter().cloned());

@@ -363,6 +363,26 @@ fn the_programs_of_another_system_stay_accelerated() {
     assert_native(&tree, &guest);
 }
 
+/// The proof of a file is not one of the same file as another tool, or in another tree.
+#[sandboxed]
+fn a_proof_is_of_one_tool_in_one_tree() {
+    let (tree, guest) = accelerated();
+    let native = Path::new(SCRATCH).join("native");
+    let other = Path::new(SCRATCH).join("other-guest");
+    fs::create_dir_all(other.join("bin")).unwrap();
+    for (from, to) in [(Path::new(&guest), &other), (Path::new(&guest), &PathBuf::from(&guest)), (&native, &native)] {
+        let name = if to == &other { "bin/gzip" } else { "bin/cat" };
+        fs::copy(from.join("bin/gzip"), to.join(name)).unwrap();
+    }
+    let accelerate = |guest: &Path, pair: &str| {
+        let [guest, native] = [guest, &native].map(|path| path.to_str().unwrap());
+        tree.run(&["accelerate", "aarch64", "--tree", guest, "--native-tree", native, "--pair", pair])
+    };
+    accelerate(Path::new(&guest), PAIR).exits(0).omits("prove /bin");
+    accelerate(Path::new(&guest), "/bin/cat=/bin/cat").exits(0).says("prove /bin/cat by /bin/cat");
+    accelerate(&other, PAIR).exits(0).says("prove /bin/gzip by /bin/gzip");
+}
+
 fn receipt(tree: &Tree) -> serde_json::Value {
     serde_json::from_str(&tree.text("var/lib/binfmt-nix/receipt.json")).unwrap()
 }
