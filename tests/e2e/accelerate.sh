@@ -64,7 +64,7 @@ runs_native() {
     shift
     exits 0 env "$@" nix-store --realise "$(gzip_derivation names_program)" || return 1
     cat "$(tail -n 1 "$home/said")"
-    grep "^/usr/local/libexec/binfmt-nix/native/aarch64/$program-[0-9a-f]*/" "$(tail -n 1 "$home/said")"
+    grep "^/usr/local/libexec/binfmt-nix/native/aarch64/$program-[0-9a-f]*\$" "$(tail -n 1 "$home/said")"
 }
 
 # Prints the path of a new derivation for aarch64-linux. In its script, $b is BusyBox and $g is gzip.

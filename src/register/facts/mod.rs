@@ -138,9 +138,11 @@ impl Facts {
     }
 
     fn complete(self, host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
+        let packed = self.receipt.packed.values().flat_map(|packed| &packed.entries);
+        let packed_files = sorted::set(packed.map(|name| paths::own_rule_file(name)));
         let mut facts = Self {
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
-            boot: boot::read_boot_rules(host)?,
+            boot: boot::read_boot_rules(host, &packed_files)?,
             nix: nix::detect_nix(host)?,
             ..self
         };
