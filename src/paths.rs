@@ -90,6 +90,12 @@ pub fn own_rule_file(name: &str) -> PathBuf {
     Path::new(BINFMT_D).join(format!("{prefix}{name}.conf"))
 }
 
+/// Returns the name of the rule of [`own_rule_file`], if it is one that `accelerate` registers.
+pub fn accelerated_rule(file: &Path) -> Option<&str> {
+    let name = file.strip_prefix(BINFMT_D).ok()?.to_str()?;
+    name.strip_prefix(ACCELERATED_FILE_PREFIX)?.strip_suffix(".conf")
+}
+
 /// Start of the names of the rules that `accelerate` registers. The name of the system follows, and that of the program.
 pub const ACCELERATED_PREFIX: &str = "accelerate-";
 /// Start of the names of their boot rules. The last rule takes precedence, and systemd-binfmt sorts the files by name, so

@@ -6,7 +6,6 @@
 //! stays. The names of our own files begin with `zz-`, so that they come late. Files named `zzz…` still override them,
 //! and so does a manual `systemd-binfmt FILE` until the next restart.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -179,8 +178,8 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
     }
 }
 
-/// Reads the boot rules of binfmt.d and of update-binfmts, without those in the files `left_out`.
-pub fn read_boot_rules(host: &Host, left_out: &BTreeSet<PathBuf>) -> Result<Boot> {
+/// Reads the boot rules of binfmt.d and of update-binfmts, without those of the files that are left out.
+pub fn read_boot_rules(host: &Host, is_left_out: impl Fn(&Path) -> bool) -> Result<Boot> {
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
     let syntax = kernel_syntax(host);
     // Many rules may have one interpreter.
@@ -191,7 +190,7 @@ pub fn read_boot_rules(host: &Host, left_out: &BTreeSet<PathBuf>) -> Result<Boot
             known.unwrap_or_else(|| (rule.interpreter.clone(), rule.flags, refused_interpreter(host, rule)));
         checked.insert((path, flags, reason)).2.clone()
     };
-    for path in host.list_conf_files(DIRS)?.into_iter().filter(|path| !left_out.contains(path)) {
+    for path in host.list_conf_files(DIRS)?.into_iter().filter(|path| !is_left_out(path)) {
         let text = host.read_lossy(&path).unwrap_or_default();
         let is_debians = text.lines().any(is_update_binfmts_line);
         for (number, line, parsed) in parse_lines(&text, syntax) {

@@ -76,7 +76,7 @@ mod tests {
 
     fn table(rule: &str, table_enabled: bool, enabled: bool) -> Table {
         let entries = Rule::parse(rule.as_bytes()).map(|rule| Entry { enabled, rule }).into_iter().collect();
-        Table::Mounted { entries, unsupported: Vec::new(), enabled: table_enabled }
+        Table::new(entries, Vec::new(), table_enabled)
     }
 
     #[test]

@@ -153,7 +153,7 @@ mod tests {
             flags: Flags::default(),
         };
         let entries = patterns.into_iter().map(|pattern| Entry { enabled: true, rule: rule(pattern) }).collect();
-        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
+        Table::of_entries(entries)
     }
 
     fn pattern_of(system: &str) -> Option<Pattern> {

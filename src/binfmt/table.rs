@@ -29,6 +29,8 @@ pub enum Table {
     /// A mounted table with its entries, newest first. The kernel tries and lists them in that order. One difference
     /// cannot be seen: Linux 7.3 tries an entry that was registered with flag D as new as its first activation.
     Mounted {
+        /// the names of all entries, also of those that were not read
+        names: Vec<String>,
         /// the entries that could be parsed
         entries: Vec<Entry>,
         /// the entries that have no pattern, or that only a newer kernel has
@@ -43,6 +45,25 @@ pub enum Table {
 }
 
 impl Table {
+    /// Returns a mounted table that is in force and has these entries, newest first.
+    pub fn of_entries(entries: Vec<Entry>) -> Self {
+        Self::new(entries, Vec::new(), true)
+    }
+
+    /// Returns a mounted table that was read as a whole.
+    pub fn new(entries: Vec<Entry>, unsupported: Vec<UnsupportedEntry>, enabled: bool) -> Self {
+        let names = entries.iter().map(entry_name).chain(unsupported.iter().map(|entry| entry.name.clone())).collect();
+        Self::Mounted { names, entries, unsupported, enabled }
+    }
+
+    /// Returns the names of all entries, newest first: also of those that were not read.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Mounted { names, .. } => names,
+            Self::NotMounted | Self::Offline => &[],
+        }
+    }
+
     /// Returns the entries that could be parsed, newest first.
     pub fn entries(&self) -> &[Entry] {
         match self {
@@ -53,10 +74,7 @@ impl Table {
 
     /// Whether the table has no entry of any tool.
     pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Mounted { entries, unsupported, .. } => entries.is_empty() && unsupported.is_empty(),
-            Self::NotMounted | Self::Offline => true,
-        }
+        self.names().is_empty()
     }
 
     /// Returns the entries of type B, and those with flags or a type of a newer kernel.
@@ -75,7 +93,7 @@ impl Table {
 
     /// Whether any entry has this name.
     pub fn has_entry(&self, name: &str) -> bool {
-        self.unsupported_entries().iter().any(|other| other.name == name) || self.find_entry(name).is_some()
+        self.names().iter().any(|other| other == name)
     }
 
     /// Whether `status` is "disabled" (0 was written to it): the kernel then ignores all entries of the table.
@@ -128,14 +146,23 @@ pub fn entry_path(name: &str) -> PathBuf {
 
 /// Reads the whole table. Opening its directory also triggers systemd's automount on it.
 pub fn read_table(host: &Host) -> Result<Table> {
-    let Some(files) = host.read_kernel_dir(Path::new(DIR), |name| name != "register")? else {
+    read_table_without(host, |_| false)
+}
+
+/// Reads the table, but of the entries with these names only the names.
+pub fn read_table_without(host: &Host, is_left_out: impl Fn(&str) -> bool) -> Result<Table> {
+    let is_read = |name: &OsStr| name != "register" && !is_left_out(&name.as_text());
+    let Some(files) = host.read_kernel_dir(Path::new(DIR), is_read)? else {
         return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
     };
     if !files.iter().any(|(name, _)| name == "register") {
         return Ok(Table::NotMounted);
     }
-    let (mut entries, mut unsupported, mut enabled) = (Vec::new(), Vec::new(), true);
+    let (mut names, mut entries, mut unsupported, mut enabled) = (Vec::new(), Vec::new(), Vec::new(), true);
     for (name, text) in files {
+        if name != "register" && name != "status" {
+            names.push(name.as_text());
+        }
         match text {
             None => {}
             Some(text) if name == "status" => enabled = text.trim_ascii() != b"disabled",
@@ -147,7 +174,7 @@ pub fn read_table(host: &Host) -> Result<Table> {
             },
         }
     }
-    Ok(Table::Mounted { entries, unsupported, enabled })
+    Ok(Table::Mounted { names, entries, unsupported, enabled })
 }
 
 /// Reads the text of an entry; `None` if the entry no longer exists. The length of the first word changes when the

@@ -189,8 +189,9 @@ pub enum Command {
     ///
     /// A pair is accepted only if both programs have given the same output, byte for byte, for every file of a corpus,
     /// compiled with several options. That takes minutes for compilers. Any difference refuses the pair, and is shown.
-    /// The native program and its libraries are copied, and the copies and the guest program are identified whenever they are started: after
-    /// an upgrade of either, the guest program is emulated until accelerate is run again. See TRUST.
+    /// The native program and its libraries are copied, and the copies and the guest program are identified whenever
+    /// they are started: after an upgrade of either, the guest program is emulated until accelerate is run again. See
+    /// TRUST.
     Accelerate(AccelerateArgs),
     /// Register the systems of a file, and remove all others
     ///
@@ -237,8 +238,9 @@ pub enum Command {
     /// and exit status are the usual ones. The table ends with the command; nothing on the machine changes except the
     /// cache of emulators. This needs Linux 6.7 or newer.
     ///
-    /// Entries of the machine's own table whose interpreter can be opened are copied into the new table. NIX_CONFIG
-    /// gets the lines that let Nix build for these systems. Builds of a store that a nix-daemon owns run in the daemon,
+    /// Entries of the machine's own table whose interpreter can be opened are copied into the new table, without those of
+    /// accelerate: inside, all programs of other systems are emulated. NIX_CONFIG gets the lines that let Nix build for
+    /// these systems. Builds of a store that a nix-daemon owns run in the daemon,
     /// outside of the namespace: use a store of your own (nix-build --store ~/store; with --map-root also --option
     /// build-users-group ''), or binfmt-nix-register(8). A Nix that root runs uses the store itself, inside.
     ///

@@ -40,8 +40,11 @@ struct Problem {
     repair: String,
 }
 
-/// Examines every accelerated program.
+/// Examines every accelerated program. Inside of `run` there is none.
 pub fn list_accelerated(host: &Host, facts: &Facts) -> Vec<AcceleratedStatus> {
+    if facts.run.is_some() {
+        return Vec::new();
+    }
     let systems = facts.receipt.accelerations.iter();
     let systems = systems.filter_map(|(target, acceleration)| Some((Arch::by_target(target)?, acceleration)));
     let programs = systems.flat_map(|(arch, acceleration)| {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn lines(entries: Vec<Entry>, enabled: bool, harmful: &[&str], own: &[&str]) -> Vec<String> {
-        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled };
+        let table = Table::new(entries, Vec::new(), enabled);
         let harmful = harmful.iter().map(|name| ((*name).to_owned(), Harm::TakesItself)).collect();
         let shell = Shell { is_root: true, ..Shell::default() };
         let own_entries = own.iter().map(|name| (*name).to_owned()).collect();

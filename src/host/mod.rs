@@ -60,7 +60,7 @@ pub use worker::{INTERNAL, Worker, WorkerOutput};
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -173,11 +173,8 @@ impl Host {
     /// Like [`Host::read_file`], but by the checked walk (see [`safe_open`]), and a symbolic link instead of the
     /// file is an error.
     pub fn read_trusted(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let file = match self.open_trusted(path) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let bytes = regular_file::read_limited(&file, regular_file::MAX_TEXT);
+        let Some(file) = self.find_trusted(path)? else { return Ok(None) };
+        let bytes = user_files::read_text_file(&file);
         bytes.map(Some).map_err(|e| Error::io("read", &self.real_path(path), e))
     }
 
@@ -185,7 +182,7 @@ impl Host {
     /// missing file is an error.
     pub fn read_trusted_through_links(&self, path: &Path) -> Result<Vec<u8>> {
         let file = self.open_trusted_through_links(path)?;
-        let bytes = regular_file::read_limited(&file, regular_file::MAX_TEXT);
+        let bytes = user_files::read_text_file(&file);
         bytes.map_err(|e| Error::io("read", &self.real_path(path), e))
     }
 
@@ -206,6 +203,18 @@ impl Host {
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<Vec<_>>>()
             .map_err(|e| Error::io("list", &real, e))
+    }
+
+    /// Lists the names of the directories in a directory, as [`Host::list_dir`].
+    pub fn list_subdirs(&self, path: &Path) -> Result<Vec<OsString>> {
+        let real = self.real_path(path);
+        let entries = none_if_missing(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
+        let name = |entry: io::Result<DirEntry>| {
+            let entry = entry?;
+            Ok(entry.file_type()?.is_dir().then(|| entry.file_name()))
+        };
+        let names = entries.into_iter().flatten().filter_map(|entry| name(entry).transpose());
+        names.collect::<io::Result<Vec<_>>>().map_err(|e| Error::io("list", &real, e))
     }
 
     /// Lists the `*.conf` files of these directories, sorted by name. A name in an earlier directory hides the same name
@@ -255,6 +264,14 @@ impl Host {
         trust::check_trust(&real, &meta).map_or(Ok(file), |why| Err(why.into()))
     }
 
+    /// Opens a file as [`Host::open_trusted`], if it exists.
+    pub fn find_trusted(&self, path: &Path) -> Result<Option<File>> {
+        match self.open_trusted(path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Whether the path is a regular file, and not a symbolic link to one.
     pub fn is_regular_file(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(self.real_path(path)).is_ok_and(|meta| meta.is_file())
@@ -282,5 +299,5 @@ fn none_if_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 fn read_text(real: &Path) -> io::Result<Vec<u8>> {
-    regular_file::read_limited(&regular_file::open(real)?, regular_file::MAX_TEXT)
+    user_files::read_text_file(&regular_file::open(real)?)
 }

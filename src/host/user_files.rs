@@ -15,6 +15,11 @@ pub fn is_dir(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
+/// Reads an open text file. Fails if it has more than [`regular_file::MAX_TEXT`] bytes.
+pub fn read_text_file(file: &File) -> io::Result<Vec<u8>> {
+    regular_file::read_limited(file, regular_file::MAX_TEXT)
+}
+
 /// Reads standard input to its end. Fails if it has more than [`regular_file::MAX_TEXT`] bytes.
 pub fn read_stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

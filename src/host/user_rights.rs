@@ -19,7 +19,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_thread
 
 use super::process::later;
 use super::unprivileged::NOBODY_ID;
-use super::{Host, env, namespaces, regular_file};
+use super::{Host, env, namespaces, regular_file, user_files};
 use crate::error::{Error, Result};
 
 /// Most bytes of settings that are read for one user. Real ones have a few hundred.
@@ -100,12 +100,12 @@ pub fn current_user() -> (String, PathBuf) {
 pub fn read_named_by_caller(path: &Path) -> Result<Vec<u8>> {
     let io = |e| Error::io("read", path, e);
     if env::effective_ids().0 != 0 {
-        return regular_file::open(path).and_then(|file| read_text(&file)).map_err(io);
+        return regular_file::open(path).and_then(|file| user_files::read_text_file(&file)).map_err(io);
     }
     let host = Host::live();
     let trusted = Some(path).filter(|path| path.is_absolute()).map(|path| host.open_trusted_through_links(path));
     if let Some(Ok(file)) = trusted {
-        return read_text(&file).map_err(io);
+        return user_files::read_text_file(&file).map_err(io);
     }
     let (named, caller) = (path.to_owned(), calling_user());
     host.run_in_thread(later(TIMEOUT), move || {
@@ -114,13 +114,9 @@ pub fn read_named_by_caller(path: &Path) -> Result<Vec<u8>> {
             None => owner_of(&named)?,
         };
         take_rights(&user)?;
-        read_text(&regular_file::open(&named)?)
+        user_files::read_text_file(&regular_file::open(&named)?)
     })
     .map_err(io)
-}
-
-fn read_text(file: &std::fs::File) -> io::Result<Vec<u8>> {
-    regular_file::read_limited(file, regular_file::MAX_TEXT)
 }
 
 /// Returns the owner of a file or a directory. The user `nobody` stands for root, so that a user's path does not get

@@ -256,13 +256,11 @@ mod tests {
             is_boot_file_unmodified: boot_file,
             is_emulator_unmodified: emulator,
         };
-        let table = |rules: &[&Rule], unsupported: &[&str]| Table::Mounted {
-            entries: rules.iter().map(|rule| Entry { enabled: true, rule: (*rule).clone() }).collect(),
-            unsupported: unsupported
-                .iter()
-                .map(|name| UnsupportedEntry { name: (*name).to_owned(), handler: None })
-                .collect(),
-            enabled: true,
+        let table = |rules: &[&Rule], unsupported: &[&str]| {
+            let entries = rules.iter().map(|rule| Entry { enabled: true, rule: (*rule).clone() });
+            let unsupported =
+                unsupported.iter().map(|name| UnsupportedEntry { name: (*name).to_owned(), handler: None });
+            Table::new(entries.collect(), unsupported.collect(), true)
         };
         assert_eq!(decide(&facts(true, true), &table(&[], &[])), RestoreAction::Register(rule.clone()));
         assert_eq!(decide(&facts(false, false), &table(&[&rule], &[])), RestoreAction::Keep);

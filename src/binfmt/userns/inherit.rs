@@ -38,7 +38,7 @@ mod tests {
         // Newest first.
         let lines =
             [":longer:M::ABCD::/i:", ":other:M::AC::/i:", ":by-name:E::AB::/i:", ":same:M::AB::/j:", ":x:M::Z::/off:"];
-        let outer = Table::Mounted { entries: lines.map(entry).to_vec(), unsupported: Vec::new(), enabled: true };
+        let outer = Table::of_entries(lines.map(entry).to_vec());
         let names = |own: &[Rule]| -> Vec<String> {
             inheritable_rules(&outer, own).iter().map(|rule| rule.name.to_string()).collect()
         };

@@ -170,7 +170,7 @@ fn register_again(host: &Host, ui: &Ui, arch: &'static Arch) -> Result<()> {
     };
     let supply = ResolvedSource::open(ObtainContext { host, ui, network: &network }, &order, &[arch])?;
     let mut facts = Facts::gather_for_registration(host, &[arch], supply)?;
-    facts.unpack(host, arch.target)?;
+    facts.unpack(host, &[arch.target.to_owned()])?;
     let request = rebuild_request(&facts, arch, network);
     // The recorded proof is no longer valid: the system is registered and proven again.
     if let Some(system) = facts.receipt.systems.get_mut(arch.target) {

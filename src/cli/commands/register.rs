@@ -95,7 +95,7 @@ pub(super) fn plan_registration(
     if touched.is_empty() {
         return Ok((facts, plan));
     }
-    touched.iter().try_for_each(|target| facts.unpack(host, target))?;
+    facts.unpack(host, &touched)?;
     let plan = plan::register::plan_registration(request, &facts)?;
     Ok((facts, plan))
 }

@@ -25,6 +25,7 @@ use crate::paths;
 use crate::qemu::binary::QemuVersion;
 use crate::qemu::obtain::emulators::{self, Emulator, Storage};
 use crate::qemu::obtain::{ObtainContext, SystemRequest};
+use crate::register::acceleration;
 use crate::register::receipt::Receipt;
 use crate::sanitize::{AsText as _, command};
 use crate::ui::Ui;
@@ -35,7 +36,9 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
         return Err(Error::Usage("run acts on this machine, so it cannot be combined with --root".into()));
     }
     let (machine, kernel) = crate::host::env::kernel_release();
-    let machine_table = table::read_table(host)?;
+    // Accelerated programs are emulated in it.
+    let is_accelerated = |name: &str| acceleration::system_of_rule(name).is_some();
+    let machine_table = table::read_table_without(host, is_accelerated)?;
     let mut archs = requested_systems(args, &machine, &machine_table)?;
     let targets: Vec<&str> = archs.iter().map(|arch| arch.target).collect();
     limits::check_support(kernel, host.exists(Path::new("/proc/self")), &targets.join(" "))?;

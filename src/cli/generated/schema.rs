@@ -14,7 +14,7 @@ use crate::cli::json::{BundleReport, CacheReport, NixLines, NixMachines};
 use crate::diagnose::status::{CheckReport, StatusReport};
 use crate::diagnose::{doctor, explain, verify};
 use crate::error::ErrorReport;
-use crate::register::receipt::StoredReceipt;
+use crate::register::receipt::{AccelerationDetails, StoredReceipt};
 use crate::register::report::Report;
 use crate::register::restore::RestoreReport;
 
@@ -41,6 +41,10 @@ fn schemas_match_the_documents() {
         schema::<NixLines>("nix-conf", "The result of nix-conf"),
         schema::<NixMachines>("nix-builder", "The result of nix-conf --builder"),
         schema::<StoredReceipt>("receipt", "/var/lib/binfmt-nix/receipt.json"),
+        schema::<AccelerationDetails>(
+            "receipt-acceleration",
+            "A line of an accelerated system in /var/lib/binfmt-nix/receipt.json",
+        ),
     ];
     check_or_write("schema", &files.into_iter().collect::<BTreeMap<_, _>>());
 }

@@ -116,7 +116,7 @@ mod tests {
 
     fn table(line: &str) -> Table {
         let entries = Rule::parse(line.as_bytes()).into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
+        Table::of_entries(entries)
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         let rule = Rule::parse(b":x:E::x::/x:").unwrap_or_else(|e| panic!("{e}"));
         let rule = Rule { recognition: Recognition::Magic(arm.pattern()), ..rule };
         let entries = vec![Entry { enabled: true, rule }];
-        let arm = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+        let arm = Table::of_entries(entries);
         let mut snapshot = Snapshot { table: arm, environment: place, ..Snapshot::default() };
         let reports = |snapshot: &Snapshot| ids(snapshot).contains(&"own-table");
         snapshot.shell.is_root = true;

@@ -140,7 +140,7 @@ mod tests {
 
     fn snapshot(flags: &str, kernel: (u32, u32), version: QemuVersion) -> Snapshot {
         let entries = entry(flags).into_iter().collect();
-        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+        let table = Table::of_entries(entries);
         let interpreter = InterpreterFile { version: Some(version), ..InterpreterFile::default() };
         Snapshot { kernel, table, interpreters: [(b"/q".to_vec(), interpreter)].into(), ..Snapshot::default() }
     }

@@ -228,7 +228,7 @@ impl Default for Snapshot {
             kernel: (6, 12),
             run: None,
             shell: Shell::default(),
-            table: Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true },
+            table: Table::of_entries(Vec::new()),
             support: Some(KernelSupport::Loaded),
             writable: Some(true),
             is_table_read_only: false,

@@ -42,7 +42,7 @@ fn snapshot_of(lines: &[String]) -> Snapshot {
         .map(|rule| BootRule { file: "/usr/lib/binfmt.d/x.conf".into(), number: 1, rule: rule.clone() })
         .collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-    let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+    let table = Table::of_entries(entries);
     Snapshot { table, boot: Boot::from_rules(boot_rules), ..Snapshot::default() }
 }
 

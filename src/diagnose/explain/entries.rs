@@ -111,7 +111,7 @@ mod tests {
             entry(b":off:E::x::/f:", false),
             entry(b":old:E::x::/o:", true),
         ];
-        let table = |enabled| Table::Mounted { entries: entries.clone(), unsupported: Vec::new(), enabled };
+        let table = |enabled| Table::new(entries.clone(), Vec::new(), enabled);
         let may_precede = |hides_order, enabled| {
             let machine = MachineFacts { hides_order, ..MachineFacts::with_all_loaders("x86_64", table(enabled)) };
             let reports = compare_entries(&machine, b"a.x", b"");

@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn machine(name: &str, can_make_tables: bool) -> MachineFacts {
-        let table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+        let table = Table::of_entries(Vec::new());
         MachineFacts { can_make_tables, ..MachineFacts::with_all_loaders(name, table) }
     }
 

@@ -164,7 +164,7 @@ mod tests {
         let rule = |line: &&str| Rule::parse(line.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         let entries: Vec<Entry> = lines.iter().map(|line| Entry { enabled: true, rule: rule(line) }).collect();
         let entry = entries[0].clone();
-        let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+        let table = Table::of_entries(entries);
         let machine = MachineFacts::with_all_loaders("x86_64", table);
         let files: BTreeMap<&[u8], &[u8]> = files.iter().map(|(path, content)| (path.as_bytes(), *content)).collect();
         let lookup = |path: &[u8]| -> Result<OpenedFile, AccessProblem> {
@@ -214,10 +214,7 @@ mod tests {
         let rule = Rule::parse(format!(":x:E::p::/i:{flags}").as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         let older = Rule::parse(b":y:E::p::/bin/sh:PF").unwrap_or_else(|e| panic!("{e}"));
         let entries = [rule, older].map(|rule| Entry { enabled: true, rule }).to_vec();
-        let machine = MachineFacts::with_all_loaders(
-            "x86_64",
-            Table::Mounted { entries, unsupported: Vec::new(), enabled: true },
-        );
+        let machine = MachineFacts::with_all_loaders("x86_64", Table::of_entries(entries));
         let lookup = |path: &[u8]| -> Result<OpenedFile, AccessProblem> {
             match (path, interpreter) {
                 (b"/f.p", _) => Ok(opened(program)),

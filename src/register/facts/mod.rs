@@ -18,7 +18,6 @@ pub use rules::RuleFacts;
 use crate::binfmt::native;
 use crate::binfmt::probe;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,11 +137,10 @@ impl Facts {
     }
 
     fn complete(self, host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
-        let packed = self.receipt.packed.values().flat_map(|packed| &packed.entries);
-        let packed_files = sorted::set(packed.map(|name| paths::own_rule_file(name)));
+        let is_packed = |file: &Path| paths::accelerated_rule(file).is_some_and(|name| self.receipt.is_packed(name));
         let mut facts = Self {
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
-            boot: boot::read_boot_rules(host, &packed_files)?,
+            boot: boot::read_boot_rules(host, is_packed)?,
             nix: nix::detect_nix(host)?,
             ..self
         };
@@ -172,7 +170,7 @@ impl Facts {
 
     fn from_receipt(host: &Host, receipt: Option<Receipt>) -> Result<Self> {
         let (machine, kernel) = kernel_release();
-        let table = table::read_table(host)?;
+        let table = read_table(host, receipt.as_ref())?;
         let mut receipt = match receipt {
             Some(receipt) => receipt,
             // Entries of the machine name the machine's files, which are not the files of this container.
@@ -215,10 +213,15 @@ impl Facts {
         })
     }
 
-    /// Reads what accelerates a system, if that was not done yet.
-    pub fn unpack(&mut self, host: &Host, target: &str) -> Result<()> {
+    /// Reads what accelerates these systems, if that was not done yet, and their entries.
+    pub fn unpack(&mut self, host: &Host, targets: &[String]) -> Result<()> {
+        if !targets.iter().any(|target| self.receipt.packed.contains_key(target)) {
+            return Ok(());
+        }
         let count = self.receipt.records.len();
-        self.receipt.unpack(host, target)?;
+        targets.iter().try_for_each(|target| self.receipt.unpack(host, target))?;
+        self.table = read_table(host, Some(&self.receipt))?;
+        self.harmful_entries = harm::find_harmful_entries(&self.table, &self.machine);
         let mut part = Receipt { records: self.receipt.records.split_off(count), ..Receipt::default() };
         let (states, replaced) = receipt_state::reconcile(host, &mut part, &self.table)?;
         self.receipt.records.extend(part.records);
@@ -229,12 +232,9 @@ impl Facts {
 
     /// Whether the kernel has every entry of a packed acceleration, above the entry of the system.
     pub fn has_entries_of(&self, arch: &Arch, packed: &PackedAcceleration) -> bool {
-        let interpreter = self.real_path(&paths::accelerator_path(arch));
-        let Some(own) = self.our_entry(arch) else { return false };
-        let above = self.table.entries().iter().take_while(|entry| entry.rule.name != own.rule.name);
-        let is_current = |entry: &&Entry| entry.enabled && entry.rule.interpreter == interpreter.as_os_str().as_bytes();
-        let names = sorted::set(above.filter(is_current).map(entry_name));
-        packed.entries.is_subset(&names)
+        let Some(own) = self.our_entry(arch).map(entry_name) else { return false };
+        let above = self.table.names().iter().take_while(|name| **name != own);
+        packed.entries.is_subset(&sorted::set(above.cloned()))
     }
 
     /// Returns the records with their current states, oldest first.
@@ -273,8 +273,7 @@ impl Facts {
             Artifact::Entry { name, .. } if *now == RecordState::Unchanged => Some(name.clone()),
             _ => None,
         });
-        let packed = self.receipt.packed.values().flat_map(|packed| packed.entries.iter().cloned());
-        recorded.chain(in_memory).chain(packed)
+        recorded.chain(in_memory)
     }
 
     /// Whether the kernel runs the system's programs by the entry of this tool, with another file than the one at the
@@ -430,6 +429,12 @@ impl Facts {
     }
 }
 
+/// Reads the table, but of the entries of packed accelerations only the names: they take single programs, which no other
+/// rule is for.
+fn read_table(host: &Host, receipt: Option<&Receipt>) -> Result<Table> {
+    table::read_table_without(host, |name| receipt.is_some_and(|receipt| receipt.is_packed(name)))
+}
+
 /// The entry that the kernel uses, of entries for the same files.
 fn find_used<'a>(own: &[&'a Entry]) -> Option<&'a Entry> {
     own.iter().find(|entry| entry.enabled).or(own.first()).copied()
@@ -450,7 +455,7 @@ pub fn in_memory_entry_name(arch: &Arch) -> String {
 impl Facts {
     /// The facts of a machine with an empty table and a Nix without settings.
     pub fn of_machine(machine: &str, supply: ResolvedSource) -> Self {
-        let mounted = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+        let mounted = Table::of_entries(Vec::new());
         Self {
             selinux: Selinux::default(),
             survives_boot: true,

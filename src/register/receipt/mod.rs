@@ -10,7 +10,7 @@ pub mod stored;
 pub mod validate;
 
 pub use nix_build::{NixBuild, NixBuildResult};
-pub use stored::{PackedAcceleration, StoredReceipt};
+pub use stored::{AccelerationDetails, PackedAcceleration, StoredReceipt};
 pub use validate::InvalidReceipt;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ use binfmt_magic::{Arch, Rule};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::host::{FileStamp, Host};
+use crate::host::{self, FileStamp, Host};
 use crate::nix::daemon::OutdatedDaemon;
 use crate::paths;
 use crate::paths::{RECEIPT, RECEIPT_DIR, RECEIPT_NAME};
@@ -332,6 +332,20 @@ impl System {
     }
 }
 
+/// The receipt that was read last. A command reads it several times.
+static CACHED: Mutex<Option<CachedReceipt>> = Mutex::new(None);
+
+struct CachedReceipt {
+    path: PathBuf,
+    stamp: FileStamp,
+    receipt: Arc<Receipt>,
+}
+
+/// Before this process writes a receipt: two writes in a row may leave the stamp of the first file.
+fn clear_cache() {
+    *CACHED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 impl Receipt {
     /// Reads the machine's receipt, if it exists.
     ///
@@ -345,21 +359,19 @@ impl Receipt {
 
     /// Reads the machine's receipt as [`Self::load`] does, but without what accelerates systems: see [`Self::packed`].
     pub fn load_packed(host: &Host) -> Result<Option<Arc<Self>>> {
+        let path = host.real_path(Path::new(RECEIPT));
         // The receipt names what root will remove, so a file that other users could write is rejected.
-        let Some(bytes) = host.read_trusted(Path::new(RECEIPT))? else { return Ok(None) };
-        Self::parse_once(bytes).map(Some).map_err(|why| describe_invalid(host, &why))
-    }
-
-    /// Parses a receipt. A command reads it several times, and the same bytes are not parsed again.
-    fn parse_once(bytes: Vec<u8>) -> std::result::Result<Arc<Self>, InvalidReceipt> {
-        static PARSED: Mutex<Option<(Vec<u8>, Arc<Receipt>)>> = Mutex::new(None);
-        let mut parsed = PARSED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, receipt)) = parsed.as_ref().filter(|(known, _)| *known == bytes) {
-            return Ok(Arc::clone(receipt));
+        let Some(file) = host.find_trusted(Path::new(RECEIPT))? else { return Ok(None) };
+        let stamp = file.metadata().map(|meta| FileStamp::from_metadata(&meta));
+        let stamp = stamp.map_err(|e| Error::io("look at", &path, e))?;
+        let mut cached = CACHED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.path == path && cached.stamp == stamp) {
+            return Ok(Some(Arc::clone(&cached.receipt)));
         }
-        let receipt = Arc::new(Self::parse_packed(&bytes)?);
-        *parsed = Some((bytes, Arc::clone(&receipt)));
-        Ok(receipt)
+        let bytes = host::user_files::read_text_file(&file).map_err(|e| Error::io("read", &path, e))?;
+        let receipt = Arc::new(Self::parse_packed(&bytes).map_err(|why| describe_invalid(host, &why))?);
+        *cached = Some(CachedReceipt { path, stamp, receipt: Arc::clone(&receipt) });
+        Ok(Some(receipt))
     }
 
     /// Parses a receipt. A receipt that names an object that this tool never makes is rejected, because its undo would
@@ -371,21 +383,8 @@ impl Receipt {
     }
 
     fn parse_packed(bytes: &[u8]) -> std::result::Result<Self, InvalidReceipt> {
-        #[derive(Deserialize)]
-        struct ReceiptHeader {
-            version: u32,
-        }
-        // A receipt of another version may have other fields, so its version is the first thing that is wrong with it.
-        let invalid = |e: serde_json::Error| match serde_json::from_slice(bytes) {
-            Ok(ReceiptHeader { version }) if version != VERSION => InvalidReceipt::Version(version),
-            _ => InvalidReceipt::Json(e.to_string()),
-        };
-        let StoredReceipt { version, systems, rules, accelerations, records, outdated_daemon } =
-            serde_json::from_slice(bytes).map_err(invalid)?;
-        if version != VERSION {
-            return Err(InvalidReceipt::Version(version));
-        }
-        let packed = accelerations;
+        let stored = StoredReceipt::parse(bytes)?;
+        let StoredReceipt { version: _, systems, rules, accelerations: packed, records, outdated_daemon } = stored;
         let receipt = Self { systems, rules, accelerations: BTreeMap::new(), packed, records, outdated_daemon };
         validate::validate_receipt(&receipt)?;
         Ok(receipt)
@@ -412,6 +411,9 @@ impl Receipt {
     fn try_unpack(&mut self, target: &str) -> std::result::Result<(), InvalidReceipt> {
         let Some(packed) = self.packed.remove(target) else { return Ok(()) };
         let details = packed.unpack().map_err(|e| InvalidReceipt::Json(e.to_string()))?;
+        if !packed.entries.iter().eq(details.acceleration.tools.keys()) {
+            return Err(InvalidReceipt::NoDetails(target.to_owned()));
+        }
         let part = Self {
             rules: details.rules,
             accelerations: BTreeMap::from([(target.to_owned(), details.acceleration)]),
@@ -428,12 +430,14 @@ impl Receipt {
 
     /// Writes the receipt, with fsync.
     pub fn save(&self, host: &Host) -> Result<()> {
-        host.write_atomic(Path::new(RECEIPT), &self.to_json(host)?)
+        clear_cache();
+        host.write_atomic(Path::new(RECEIPT), &self.encode(host)?)
     }
 
     /// Writes a new receipt together with its directory.
     pub fn save_with_directory(&self, host: &Host) -> Result<()> {
-        host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.to_json(host)?)
+        clear_cache();
+        host.make_dir_with_file(Path::new(RECEIPT_DIR), RECEIPT_NAME, &self.encode(host)?)
     }
 
     /// Removes the receipt. With `with_directory`, also removes its directory if nothing else is in it.
@@ -444,12 +448,9 @@ impl Receipt {
         host.remove_file(Path::new(RECEIPT))
     }
 
-    fn to_json(&self, host: &Host) -> Result<Vec<u8>> {
-        let receipt_error =
-            |e: serde_json::Error| Error::Receipt { path: host.real_path(Path::new(RECEIPT)), why: e.to_string() };
-        let mut text = serde_json::to_vec_pretty(self).map_err(receipt_error)?;
-        text.push(b'\n');
-        Ok(text)
+    fn encode(&self, host: &Host) -> Result<Vec<u8>> {
+        let path = || host.real_path(Path::new(RECEIPT));
+        self.to_text().map_err(|e| Error::Receipt { path: path(), why: e.to_string() })
     }
 
     /// Returns the nix-daemon that still has its old settings, if it has not ended.
@@ -491,14 +492,18 @@ impl Receipt {
             || !self.accelerated_rules(arch.target).is_empty()
     }
 
+    /// Whether this is the entry of a packed acceleration.
+    pub fn is_packed(&self, entry: &str) -> bool {
+        self.packed.values().any(|packed| packed.entries.contains(entry))
+    }
+
     /// Returns every directory in which a killed run may have left temporary files: also those that were made.
     pub fn written_dirs(&self, host: &Host) -> Result<Vec<PathBuf>> {
         let made = self.records.iter().filter_map(|record| record.made.clone().into_dir());
         let mut dirs: Vec<PathBuf> = paths::written_dirs().map(Path::to_owned).chain(made).collect();
         for arch in self.packed.keys().filter_map(|target| Arch::by_target(target)) {
             let dir = paths::native_dir(arch);
-            let files = host.list_dir(&dir)?.into_iter().map(|name| dir.join(name));
-            dirs.extend(files.filter(|path| host.lstat(path).is_ok_and(|meta| meta.is_some_and(|meta| meta.is_dir()))));
+            dirs.extend(host.list_subdirs(&dir)?.into_iter().map(|name| dir.join(name)));
             dirs.push(dir);
         }
         Ok(dirs)

@@ -1,16 +1,16 @@
-//! The receipt as it is written.
+//! The receipt as it is written: a JSON document, and after it one line of JSON for each accelerated system.
 //!
-//! What accelerates a system is one value, which a command that does not change it reads and writes as text: with 45
-//! programs, that is most of a receipt, and a command writes its receipt before and after each change.
+//! A command that does not change what accelerates a system neither parses its line nor writes it anew. With 45 programs,
+//! that is most of a receipt, and a command writes its receipt before and after each change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use binfmt_magic::Arch;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
-use super::{Artifact, OwnRule, Receipt, Record, System, VERSION};
+use super::{Artifact, InvalidReceipt, OwnRule, Receipt, Record, System, VERSION};
 use crate::nix::daemon::OutdatedDaemon;
 use crate::paths;
 use crate::register::acceleration::{self, Acceleration};
@@ -28,7 +28,7 @@ pub struct StoredReceipt {
     /// Own rules of the user, by the name of their entry.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(super) rules: BTreeMap<String, OwnRule>,
-    /// Guest programs that native programs replace (`accelerate`), by QEMU target.
+    /// Accelerated systems (`accelerate`), by QEMU target. In this order, a line for each follows the document.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(super) accelerations: BTreeMap<String, PackedAcceleration>,
     /// Records of the artifacts, oldest first.
@@ -38,36 +38,25 @@ pub struct StoredReceipt {
     pub(super) outdated_daemon: Option<OutdatedDaemon>,
 }
 
-/// Acceleration of a system, with its rules and records.
+/// Accelerated system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackedAcceleration {
-    /// Names of its entries.
+    /// Names of the entries of the guest programs.
     pub entries: BTreeSet<String>,
     /// Paths that Nix's sandbox needs.
     pub sandbox_paths: BTreeSet<PathBuf>,
-    /// Everything else.
-    #[cfg_attr(test, schemars(with = "AccelerationDetails"))]
-    details: PackedDetails,
+    /// The line of [`AccelerationDetails`].
+    #[serde(skip)]
+    details: Arc<str>,
 }
 
-/// Text of [`AccelerationDetails`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-struct PackedDetails(Box<RawValue>);
-
-impl PartialEq for PackedDetails {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
-}
-
-/// Acceleration of a system, with its rules and the records of its artifacts.
+/// What accelerates a system, with its rules and the records of its artifacts.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct AccelerationDetails {
+pub struct AccelerationDetails {
     /// Programs and copies.
     pub(super) acceleration: Acceleration,
     /// Rules of the guest programs, by the name of their entry.
@@ -81,12 +70,54 @@ impl PackedAcceleration {
         Ok(Self {
             entries: sorted::set(details.acceleration.tools.keys().cloned()),
             sandbox_paths: details.acceleration.sandbox_paths(arch),
-            details: PackedDetails(serde_json::value::to_raw_value(details)?),
+            details: serde_json::to_string(details)?.into(),
         })
     }
 
     pub(super) fn unpack(&self) -> serde_json::Result<AccelerationDetails> {
-        serde_json::from_str(self.details.0.get())
+        serde_json::from_str(&self.details)
+    }
+}
+
+impl StoredReceipt {
+    /// Parses the document, and keeps the lines after it as they are.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidReceipt> {
+        #[derive(Deserialize)]
+        struct ReceiptHeader {
+            version: u32,
+        }
+        let mut documents = serde_json::Deserializer::from_slice(bytes).into_iter();
+        let found = documents.next().unwrap_or_else(|| serde_json::from_slice(bytes));
+        // A receipt of another version may have other fields, so its version is the first thing that is wrong with it.
+        let mut receipt: Self =
+            found.map_err(|e| match serde_json::Deserializer::from_slice(bytes).into_iter().next() {
+                Some(Ok(ReceiptHeader { version })) if version != VERSION => InvalidReceipt::Version(version),
+                _ => InvalidReceipt::Json(e.to_string()),
+            })?;
+        if receipt.version != VERSION {
+            return Err(InvalidReceipt::Version(receipt.version));
+        }
+        let rest = str::from_utf8(bytes.get(documents.byte_offset()..).unwrap_or_default());
+        let lines = rest.map_err(|e| InvalidReceipt::Json(e.to_string()))?.split('\n');
+        let mut lines = lines.filter(|line| !line.trim_ascii_start().is_empty());
+        for (target, packed) in &mut receipt.accelerations {
+            let line = lines.next().ok_or_else(|| InvalidReceipt::NoDetails(target.clone()))?;
+            packed.details = line.into();
+        }
+        match lines.next() {
+            None => Ok(receipt),
+            Some(_) => Err(InvalidReceipt::MoreDetails),
+        }
+    }
+
+    /// Returns the text of [`Self::parse`].
+    fn to_text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        for line in self.accelerations.values().map(|packed| &*packed.details) {
+            text.extend(["\n", line]);
+        }
+        text.push('\n');
+        Ok(text.into_bytes())
     }
 }
 
@@ -109,6 +140,10 @@ impl Receipt {
     }
 
     /// Returns the receipt as it is written.
+    pub fn to_text(&self) -> serde_json::Result<Vec<u8>> {
+        self.to_stored()?.to_text()
+    }
+
     fn to_stored(&self) -> serde_json::Result<StoredReceipt> {
         let is_shared = |name: &str| self.accelerated_system(name).is_none();
         let rules = self.rules.iter().map(|(name, rule)| (name.clone(), rule.clone()));
@@ -135,11 +170,5 @@ impl Receipt {
 
     fn records_where(&self, is_selected: impl Fn(&Record) -> bool) -> Vec<Record> {
         self.records.iter().filter(|record| is_selected(record)).cloned().collect()
-    }
-}
-
-impl Serialize for Receipt {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_stored().map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }

@@ -22,6 +22,12 @@ pub enum InvalidReceipt {
     /// The text is not JSON of the expected shape.
     #[error("{0}")]
     Json(String),
+    /// The line of an accelerated system is missing.
+    #[error("the line of the accelerated system {0} is missing")]
+    NoDetails(String),
+    /// The receipt has a line for no accelerated system.
+    #[error("a line at its end is for no accelerated system")]
+    MoreDetails,
     /// The receipt has another version.
     #[error("it has version {0}, and this binfmt-nix supports version {VERSION}; use the binfmt-nix that wrote it")]
     Version(u32),

@@ -196,7 +196,7 @@ mod tests {
 
     fn table(rules: &[Rule]) -> Table {
         let entries = rules.iter().map(|rule| Entry { enabled: true, rule: rule.clone() }).collect();
-        Table::Mounted { entries, unsupported: Vec::new(), enabled: true }
+        Table::of_entries(entries)
     }
 
     fn expected(rules: &[(&'static str, &Rule)]) -> Vec<ExpectedEntry> {

@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let entries: Vec<_> =
         lines.iter().flat_map(|line| Rule::parse(line)).map(|rule| Entry { enabled: true, rule }).collect();
     let count = entries.len();
-    let table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+    let table = Table::of_entries(entries);
     for name in ["x86_64", "aarch64", "s390x"] {
         let machine = MachineFacts::with_all_loaders(name, table.clone());
         // The last byte of a path selects the file; the highest number stands for a missing file.

@@ -18,9 +18,10 @@ use crate::binfmt::userns::{memory, usual_proc};
 use crate::diagnose::situations::commands::paste;
 use crate::diagnose::situations::live::machine;
 use crate::support::emulators::{busybox, other_qemu, outside, waiter};
-use crate::support::output::{Done, tool};
+use crate::support::output::{Done, tool, tool_path};
+use crate::support::receipt::{to_text, to_value};
 use crate::support::sandbox::{SCRATCH, with_all_users};
-use crate::support::tree::{EMULATOR, OWN_CONF};
+use crate::support::tree::{EMULATOR, OWN_CONF, RECEIPT};
 use crate::support::{LiarBehavior, Tree, liar, qemu, settings_nix};
 
 pub(crate) const NATIVE: &str = "usr/local/libexec/binfmt-nix/native";
@@ -384,13 +385,13 @@ fn a_proof_is_of_one_tool_in_one_tree() {
 }
 
 fn receipt(tree: &Tree) -> serde_json::Value {
-    serde_json::from_str(&tree.text("var/lib/binfmt-nix/receipt.json")).unwrap()
+    to_value(&tree.text(RECEIPT))
 }
 
 fn change_receipt(tree: &Tree, change: impl FnOnce(&mut serde_json::Value)) {
     let mut changed = receipt(tree);
     change(&mut changed);
-    fs::write(tree.path("var/lib/binfmt-nix/receipt.json"), changed.to_string()).unwrap();
+    tree.write(RECEIPT, to_text(changed));
 }
 
 /// Only a command that needs it reads what accelerates a system.
@@ -419,6 +420,28 @@ fn commands_for_another_system_pass_on_what_accelerates_a_system() {
         tree.run(command).exits(1).says("receipt.json").says("more");
     }
     whole.is_unchanged_in(&tree);
+}
+
+/// The entries of accelerated programs are not copied, and nothing inside of `run` asks for them.
+#[sandboxed]
+fn programs_are_emulated_inside_of_run() {
+    machine();
+    let [guest, native] = trees();
+    let qemu = ["aarch64", "riscv64"].map(|system| qemu(system).to_str().unwrap().to_owned());
+    let run = |args: &[&str]| Done::from(tool(args).output().unwrap());
+    drop(run(&["register", "aarch64", "--no-nix", "--qemu", &qemu[0]]).exits(0));
+    let places = ["--tree", &guest, "--native-tree", &native];
+    drop(run(&[&["accelerate", "aarch64", "--pair", PAIR], &places[..]].concat()).exits(0));
+    let inside =
+        |words: &[&str]| run(&[&["run", "--system", "riscv64", "--qemu", &qemu[1], "-v", "--"], words].concat());
+    let table = "/proc/sys/fs/binfmt_misc";
+    drop(run(&["status"]).exits(0).prints("native programs are started for gzip"));
+    let names = Done::from(Command::new("ls").arg(table).output().unwrap());
+    drop(names.prints("accelerate-aarch64-gzip-"));
+    let done = inside(&["ls", table]).exits(0).prints("qemu-riscv64").prints("qemu-aarch64").omits("accelerate-");
+    drop(done.says("entries copied from the machine's own table: 1"));
+    drop(inside(&[tool_path(), "status"]).exits(0).prints("aarch64").omits("native programs"));
+    drop(inside(&[tool_path(), "doctor"]).omits("accelerate"));
 }
 
 /// Two guest programs may have one native program, and the copies of programs that are not accelerated any more are removed.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::config;
 use crate::support::json::{absurd, damaged, lacking_and_odd, numbers, places, twice, with};
+use crate::support::receipt::{split, to_text, to_value};
 
 /// Receipts that `register` wrote on real machines.
 const REAL: [&str; 3] = [
@@ -22,11 +23,10 @@ const REAL: [&str; 3] = [
     include_str!("../../fuzz/corpus/receipt/accelerated"),
 ];
 
-static VALUES: LazyLock<Vec<Value>> =
-    LazyLock::new(|| REAL.iter().map(|text| serde_json::from_str(text).unwrap()).collect());
+static VALUES: LazyLock<Vec<Value>> = LazyLock::new(|| REAL.map(to_value).to_vec());
 
 fn parse_receipt(value: &Value) -> Option<Receipt> {
-    Receipt::parse(value.to_string().as_bytes()).ok()
+    Receipt::parse(to_text(value.clone()).as_bytes()).ok()
 }
 
 /// Every file and directory that this tool can create.
@@ -56,8 +56,8 @@ fn assert_only_own_artifacts(receipt: &Receipt) {
             made => assert!(made.path().is_none_or(|path| OURS.contains(path) || is_native_path(path)), "{made:?}"),
         }
     }
-    let json = serde_json::to_vec(receipt).unwrap();
-    assert_eq!(Receipt::parse(&json).as_ref(), Ok(receipt));
+    let text = receipt.to_text().unwrap();
+    assert_eq!(Receipt::parse(&text).as_ref(), Ok(receipt));
 }
 
 #[test]
@@ -126,7 +126,30 @@ fn duplicate_and_unknown_fields_are_rejected() {
         for doubled in twice(text) {
             assert!(Receipt::parse(doubled.as_bytes()).is_err(), "{doubled}");
         }
+        let (document, lines) = split(whole.clone());
+        for doubled in lines.iter().flat_map(|line| twice(&format!("{line:#}"))) {
+            let doubled = format!("{document}\n{}\n", doubled.replace('\n', " "));
+            assert!(Receipt::parse(doubled.as_bytes()).is_err(), "{doubled}");
+        }
     }
+}
+
+#[test]
+fn each_accelerated_system_has_its_line() {
+    let [.., text] = REAL;
+    let (document, lines) = split(to_value(text));
+    let why = |lines: &[&Value]| {
+        let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+        Receipt::parse(format!("{document}\n{}\n", lines.join("\n\n")).as_bytes()).err().map(|why| why.to_string())
+    };
+    assert_eq!(why(&[&lines[0]]), None);
+    assert_eq!(why(&[]).unwrap(), "the line of the accelerated system aarch64 is missing");
+    assert_eq!(why(&[&lines[0], &lines[0]]).unwrap(), "a line at its end is for no accelerated system");
+    assert!(why(&[&json!({"more": 1})]).unwrap().contains("`more`"));
+    // The line of other programs.
+    let mut other = lines[0].clone();
+    other["acceleration"]["tools"] = json!({});
+    assert_eq!(why(&[&other]), why(&[]));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) mod output;
 pub(crate) mod package;
 pub(crate) mod packing;
 pub(crate) mod proposals;
+pub(crate) mod receipt;
 pub(crate) mod rng;
 pub(crate) mod runs;
 pub(crate) mod sandbox;

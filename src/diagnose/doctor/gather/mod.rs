@@ -85,7 +85,7 @@ pub fn gather(host: &Host, facts: &Facts, bar: &CheckBar) -> Snapshot {
 /// Ignores the table of the machine outside. A system that runs in an emulator as a whole sees that table, whose
 /// entries run this very program and do not belong to the system.
 fn clear_outer_table(snapshot: &mut Snapshot) {
-    snapshot.table = Table::Mounted { entries: Vec::new(), unsupported: Vec::new(), enabled: true };
+    snapshot.table = Table::of_entries(Vec::new());
     snapshot.boot = Boot::default();
     snapshot.environment.container = None;
 }

@@ -116,7 +116,7 @@ fn working() -> Snapshot {
     snapshot.boot = crate::binfmt::boot::Boot::from_rules(boot);
     snapshot.trials = foreign().map(|arch| (arch.target, TrialRun::Ran)).collect();
     let entries = rules.into_iter().map(|rule| Entry { enabled: true, rule }).collect();
-    snapshot.table = Table::Mounted { entries, unsupported: Vec::new(), enabled: true };
+    snapshot.table = Table::of_entries(entries);
     if let Some(nix) = &mut snapshot.nix {
         let systems: Vec<&str> = foreign().flat_map(|arch| arch.nix_systems).copied().collect();
         let all: Vec<&str> = systems.iter().copied().chain(["i686-linux"]).collect();

@@ -88,7 +88,7 @@ fn tables() -> impl Strategy<Value = Table> {
     let mounted =
         (entries(), prop::bool::weighted(0.9), vec("[a-z]{1,5}", 0..2)).prop_map(|(entries, enabled, names)| {
             let unsupported = names.into_iter().map(|name| UnsupportedEntry { name, handler: None }).collect();
-            Table::Mounted { entries, unsupported, enabled }
+            Table::new(entries, unsupported, enabled)
         });
     prop_oneof![8 => mounted, 1 => Just(Table::NotMounted), 1 => Just(Table::Offline)]
 }
