@@ -137,15 +137,5 @@ runs
 list_files | diff /root/registered -
 "$tool" doctor
 END
-    guest "unregister leaves nothing" <<'END'
-"$tool" unregister aarch64
-is_unregistered
-list_files | diff /root/before -
-END
-    shut_down
-    boot 4
-    guest "after a reboot nothing is registered" <<'END'
-is_unregistered
-END
-    shut_down
+    nothing_is_left
 }
