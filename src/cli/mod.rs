@@ -240,9 +240,9 @@ pub enum Command {
     ///
     /// Entries of the machine's own table whose interpreter can be opened are copied into the new table, without those of
     /// accelerate: inside, all programs of other systems are emulated. NIX_CONFIG gets the lines that let Nix build for
-    /// these systems. Builds of a store that a nix-daemon owns run in the daemon,
-    /// outside of the namespace: use a store of your own (nix-build --store ~/store; with --map-root also --option
-    /// build-users-group ''), or binfmt-nix-register(8). A Nix that root runs uses the store itself, inside.
+    /// these systems. Builds of a store that a nix-daemon owns run in the daemon, outside of the namespace: use a store of
+    /// your own (nix-build --store ~/store; with --map-root also --option build-users-group ''), or
+    /// binfmt-nix-register(8). A Nix that root runs uses the store itself, inside.
     ///
     /// The commands of binfmt-nix that read work inside, too: status shows such entries as made by "run", doctor examines
     /// the settings of Nix with NIX_CONFIG, and what they propose works inside.

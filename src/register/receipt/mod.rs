@@ -410,7 +410,9 @@ impl Receipt {
 
     fn try_unpack(&mut self, target: &str) -> std::result::Result<(), InvalidReceipt> {
         let Some(packed) = self.packed.remove(target) else { return Ok(()) };
-        let details = packed.unpack().map_err(|e| InvalidReceipt::Json(e.to_string()))?;
+        let why = |e: serde_json::Error| e.to_string().replace(" at line 1 column ", " at its column ");
+        let details =
+            packed.unpack().map_err(|e| InvalidReceipt::Details { target: target.to_owned(), why: why(e) })?;
         if !packed.entries.iter().eq(details.acceleration.tools.keys()) {
             return Err(InvalidReceipt::NoDetails(target.to_owned()));
         }

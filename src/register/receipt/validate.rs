@@ -25,6 +25,14 @@ pub enum InvalidReceipt {
     /// The line of an accelerated system is missing.
     #[error("the line of the accelerated system {0} is missing")]
     NoDetails(String),
+    /// The line of an accelerated system is not JSON of the expected shape.
+    #[error("the line of the accelerated system {target}: {why}")]
+    Details {
+        /// QEMU target of the system.
+        target: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The receipt has a line for no accelerated system.
     #[error("a line at its end is for no accelerated system")]
     MoreDetails,
