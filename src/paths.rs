@@ -1,6 +1,7 @@
 //! Every path and file name that this tool owns. All are logical paths, which [`Host`](crate::host::Host) joins to its
 //! root.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use binfmt_magic::Arch;
@@ -90,10 +91,9 @@ pub fn own_rule_file(name: &str) -> PathBuf {
     Path::new(BINFMT_D).join(format!("{prefix}{name}.conf"))
 }
 
-/// Returns the name of the rule of [`own_rule_file`], if it is one that `accelerate` registers.
-pub fn accelerated_rule(file: &Path) -> Option<&str> {
-    let name = file.strip_prefix(BINFMT_D).ok()?.to_str()?;
-    name.strip_prefix(ACCELERATED_FILE_PREFIX)?.strip_suffix(".conf")
+/// Returns the rule whose boot rule is in the file of this name, if it is one that `accelerate` registers.
+pub fn accelerated_rule(file_name: &OsStr) -> Option<&str> {
+    file_name.to_str()?.strip_prefix(ACCELERATED_FILE_PREFIX)?.strip_suffix(".conf")
 }
 
 /// Start of the names of the rules that `accelerate` registers. The name of the system follows, and that of the program.

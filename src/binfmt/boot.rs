@@ -178,8 +178,8 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
     }
 }
 
-/// Reads the boot rules of binfmt.d and of update-binfmts, without those of the files that are left out.
-pub fn read_boot_rules(host: &Host, is_left_out: impl Fn(&Path) -> bool) -> Result<Boot> {
+/// Reads the boot rules of binfmt.d and of update-binfmts, without those of the files with the names that are left out.
+pub fn read_boot_rules(host: &Host, is_left_out: impl Fn(&OsStr) -> bool) -> Result<Boot> {
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
     let syntax = kernel_syntax(host);
     // Many rules may have one interpreter.
@@ -190,7 +190,7 @@ pub fn read_boot_rules(host: &Host, is_left_out: impl Fn(&Path) -> bool) -> Resu
             known.unwrap_or_else(|| (rule.interpreter.clone(), rule.flags, refused_interpreter(host, rule)));
         checked.insert((path, flags, reason)).2.clone()
     };
-    for path in host.list_conf_files(DIRS)?.into_iter().filter(|path| !is_left_out(path)) {
+    for path in host.list_conf_files_where(DIRS, |name| !is_left_out(name))? {
         let text = host.read_lossy(&path).unwrap_or_default();
         let is_debians = text.lines().any(is_update_binfmts_line);
         for (number, line, parsed) in parse_lines(&text, syntax) {

@@ -151,7 +151,7 @@ pub fn read_table(host: &Host) -> Result<Table> {
 
 /// Reads the table, but of the entries with these names only the names.
 pub fn read_table_without(host: &Host, is_left_out: impl Fn(&str) -> bool) -> Result<Table> {
-    let is_read = |name: &OsStr| name != "register" && !is_left_out(&name.as_text());
+    let is_read = |name: &OsStr| name != "register" && !name.to_str().is_some_and(&is_left_out);
     let Some(files) = host.read_kernel_dir(Path::new(DIR), is_read)? else {
         return Ok(if host.is_live() { Table::NotMounted } else { Table::Offline });
     };

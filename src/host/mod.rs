@@ -59,7 +59,7 @@ pub use watch::{DirWatch, InotifyInstance, WakeReason};
 pub use worker::{INTERNAL, Worker, WorkerOutput};
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirEntry, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -220,10 +220,19 @@ impl Host {
     /// Lists the `*.conf` files of these directories, sorted by name. A name in an earlier directory hides the same name
     /// in later ones, as in binfmt.d(5), sysctl.d(5) and the drop-ins of systemd.unit(5).
     pub fn list_conf_files(&self, dirs: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Vec<PathBuf>> {
+        self.list_conf_files_where(dirs, |_| true)
+    }
+
+    /// Lists the files of [`Host::list_conf_files`] whose names are selected.
+    pub fn list_conf_files_where(
+        &self,
+        dirs: impl IntoIterator<Item = impl AsRef<Path>>,
+        is_selected: impl Fn(&OsStr) -> bool,
+    ) -> Result<Vec<PathBuf>> {
         let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for dir in dirs {
             for name in self.list_dir(dir.as_ref())? {
-                if Path::new(&name).extension().is_some_and(|ext| ext == "conf") {
+                if Path::new(&name).extension().is_some_and(|ext| ext == "conf") && is_selected(&name) {
                     let path = dir.as_ref().join(&name);
                     files.entry(name).or_insert(path);
                 }

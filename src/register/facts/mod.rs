@@ -18,6 +18,7 @@ pub use rules::RuleFacts;
 use crate::binfmt::native;
 use crate::binfmt::probe;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl Facts {
     }
 
     fn complete(self, host: &Host, systems: &[&'static Arch], supply: Option<ResolvedSource>) -> Result<Self> {
-        let is_packed = |file: &Path| paths::accelerated_rule(file).is_some_and(|name| self.receipt.is_packed(name));
+        let is_packed = |file: &OsStr| paths::accelerated_rule(file).is_some_and(|name| self.receipt.is_packed(name));
         let mut facts = Self {
             missing_dirs: paths::managed_dirs().filter(|dir| !host.exists(dir)).map(Path::to_owned).collect(),
             boot: boot::read_boot_rules(host, is_packed)?,
@@ -234,7 +235,8 @@ impl Facts {
     pub fn has_entries_of(&self, arch: &Arch, packed: &PackedAcceleration) -> bool {
         let Some(own) = self.our_entry(arch).map(entry_name) else { return false };
         let above = self.table.names().iter().take_while(|name| **name != own);
-        packed.entries.is_subset(&sorted::set(above.cloned()))
+        let above = sorted::set(above);
+        packed.entries.iter().all(|name| above.contains(name))
     }
 
     /// Returns the records with their current states, oldest first.

@@ -496,7 +496,9 @@ impl Receipt {
 
     /// Whether this is the entry of a packed acceleration.
     pub fn is_packed(&self, entry: &str) -> bool {
-        self.packed.values().any(|packed| packed.entries.contains(entry))
+        let is_entry_of =
+            |packed: &PackedAcceleration| packed.entries.binary_search_by(|known| known.as_str().cmp(entry)).is_ok();
+        self.packed.values().any(is_entry_of)
     }
 
     /// Returns every directory in which a killed run may have left temporary files: also those that were made.

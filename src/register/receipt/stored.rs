@@ -43,8 +43,8 @@ pub struct StoredReceipt {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackedAcceleration {
-    /// Names of the entries of the guest programs.
-    pub entries: BTreeSet<String>,
+    /// Names of the entries of the guest programs, sorted.
+    pub entries: Vec<String>,
     /// Paths that Nix's sandbox needs.
     pub sandbox_paths: BTreeSet<PathBuf>,
     /// The line of [`AccelerationDetails`].
@@ -68,7 +68,7 @@ pub struct AccelerationDetails {
 impl PackedAcceleration {
     fn pack(arch: &Arch, details: &AccelerationDetails) -> serde_json::Result<Self> {
         Ok(Self {
-            entries: sorted::set(details.acceleration.tools.keys().cloned()),
+            entries: details.acceleration.tools.keys().cloned().collect(),
             sandbox_paths: details.acceleration.sandbox_paths(arch),
             details: serde_json::to_string(details)?.into(),
         })
