@@ -188,6 +188,12 @@ fn what_prevents_native_programs_is_reported_and_repaired() {
     drop(paste(&finding(&tree)).exits(0));
     assert_native(&tree, &guest);
     tree.run(&["doctor"]).omits("not-accelerated");
+    // Another process switches it off: the programs of the system still run.
+    tree.write_kernel(&entry, "0");
+    tree.register("aarch64").exits(0).prints("already registered");
+    assert_emulated(&tree, &guest);
+    drop(paste(&finding(&tree)).exits(0));
+    assert_native(&tree, &guest);
     // The same bytes with another time are the same program.
     let path = Path::new(&guest).join("bin/gzip");
     fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(5)).unwrap();
