@@ -178,7 +178,7 @@ fn refused_interpreter(host: &Host, rule: &Rule) -> Option<LineRefusal> {
     }
 }
 
-/// Reads the boot rules of binfmt.d and of update-binfmts, without those of the files with the names that are left out.
+/// Reads the boot rules of binfmt.d, except in files whose names are left out, and those of update-binfmts.
 pub fn read_boot_rules(host: &Host, is_left_out: impl Fn(&OsStr) -> bool) -> Result<Boot> {
     let (mut rules, mut refused) = (Vec::new(), Vec::new());
     let syntax = kernel_syntax(host);

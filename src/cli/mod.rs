@@ -239,8 +239,8 @@ pub enum Command {
     /// cache of emulators. This needs Linux 6.7 or newer.
     ///
     /// Entries of the machine's own table whose interpreter can be opened are copied into the new table, without those of
-    /// accelerate: inside, all programs of other systems are emulated. NIX_CONFIG gets the lines that let Nix build for
-    /// these systems. Builds of a store that a nix-daemon owns run in the daemon, outside of the namespace: use a store of
+    /// accelerate: inside, the programs that those entries take are emulated. NIX_CONFIG gets the lines that let Nix build
+    /// for these systems. Builds of a store that a nix-daemon owns run in the daemon, outside of the namespace: use a store of
     /// your own (nix-build --store ~/store; with --map-root also --option build-users-group ''), or
     /// binfmt-nix-register(8). A Nix that root runs uses the store itself, inside.
     ///

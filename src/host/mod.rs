@@ -194,24 +194,20 @@ impl Host {
 
     /// Lists the names in a directory, in the order of the kernel. The list is empty if the directory does not exist.
     pub fn list_dir(&self, path: &Path) -> Result<Vec<OsString>> {
-        let real = self.real_path(path);
-        let entries = none_if_missing(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
-        let Some(entries) = entries else {
-            return Ok(Vec::new());
-        };
-        entries
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(|e| Error::io("list", &real, e))
+        self.list_names_where(path, |_| Ok(true))
     }
 
     /// Lists the names of the directories in a directory, as [`Host::list_dir`].
     pub fn list_subdirs(&self, path: &Path) -> Result<Vec<OsString>> {
+        self.list_names_where(path, |entry| Ok(entry.file_type()?.is_dir()))
+    }
+
+    fn list_names_where(&self, path: &Path, is_selected: fn(&DirEntry) -> io::Result<bool>) -> Result<Vec<OsString>> {
         let real = self.real_path(path);
         let entries = none_if_missing(std::fs::read_dir(&real)).map_err(|e| Error::io("list", &real, e))?;
         let name = |entry: io::Result<DirEntry>| {
             let entry = entry?;
-            Ok(entry.file_type()?.is_dir().then(|| entry.file_name()))
+            Ok(is_selected(&entry)?.then(|| entry.file_name()))
         };
         let names = entries.into_iter().flatten().filter_map(|entry| name(entry).transpose());
         names.collect::<io::Result<Vec<_>>>().map_err(|e| Error::io("list", &real, e))

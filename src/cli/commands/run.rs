@@ -36,7 +36,7 @@ pub(super) fn run(args: &cli::RunArgs, host: &Host, ui: &Ui) -> Result<ExitCode>
         return Err(Error::Usage("run acts on this machine, so it cannot be combined with --root".into()));
     }
     let (machine, kernel) = crate::host::env::kernel_release();
-    // Accelerated programs are emulated in it.
+    // Inside, accelerated programs are emulated.
     let is_accelerated = |name: &str| acceleration::system_of_rule(name).is_some();
     let machine_table = table::read_table_without(host, is_accelerated)?;
     let mut archs = requested_systems(args, &machine, &machine_table)?;

@@ -414,7 +414,7 @@ impl Receipt {
         let details =
             packed.unpack().map_err(|e| InvalidReceipt::Details { target: target.to_owned(), why: why(e) })?;
         if !packed.entries.iter().eq(details.acceleration.tools.keys()) {
-            return Err(InvalidReceipt::NoDetails(target.to_owned()));
+            return Err(InvalidReceipt::OtherPrograms(target.to_owned()));
         }
         let part = Self {
             rules: details.rules,

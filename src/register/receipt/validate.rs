@@ -25,6 +25,9 @@ pub enum InvalidReceipt {
     /// The line of an accelerated system is missing.
     #[error("the line of the accelerated system {0} is missing")]
     NoDetails(String),
+    /// The line of an accelerated system and the document disagree.
+    #[error("the line of the accelerated system {0} has other programs than the list of its entries")]
+    OtherPrograms(String),
     /// The line of an accelerated system is not JSON of the expected shape.
     #[error("the line of the accelerated system {target}: {why}")]
     Details {
